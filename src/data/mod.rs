@@ -1,0 +1,28 @@
+//! Text, tokens and prompts: everything a language model is fed, and nothing that needs a GPU.
+//!
+//! The way through: a [`TextSource`] (embedded novels, a file) is cut into documents; a [`Tokenizer`] turns them into
+//! ids; [`Contexts`] holds them as equal rows, the last ones set apart. [`IoiSet`] makes the pairs of prompts of the
+//! indirect object task. [`rng`] has the counter-based random numbers that the rest of mosaec draws from.
+//!
+//! Everything works on wasm32 as well; what reads files exists only natively.
+
+pub mod contexts;
+pub mod embedded;
+pub mod error;
+pub mod ioi;
+pub mod ioi_prompt;
+pub mod ioi_templates;
+pub mod rng;
+mod spelling;
+mod split;
+pub mod text;
+pub mod tokenizer;
+
+pub use contexts::Contexts;
+pub use error::DataError;
+pub use ioi::{IoiSet, LengthGroup};
+pub use ioi_prompt::{IoiPositions, IoiPrompt};
+pub use ioi_templates::{IoiTemplates, NameOrder};
+pub use rng::CounterRng;
+pub use text::TextSource;
+pub use tokenizer::Tokenizer;

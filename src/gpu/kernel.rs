@@ -1,0 +1,146 @@
+//! A kernel: a WGSL file, its bindings, and the pipelines made from it.
+//!
+//! Every kernel binds its parameters as a uniform at `@group(0) @binding(0)` and its tensors at
+//! bindings 1, 2, ...: as storage, or as [`WINDOW`]-sized uniform windows. Which, and whether it is
+//! written, is read off the WGSL text, so that it is written down once; a test compares that with
+//! naga's reflection.
+
+/// A kernel's name and text, made by [`crate::kernel!`].
+pub struct Kernel {
+    pub name: &'static str,
+    /// The files of `shaders/lib/` that it uses, then its own.
+    pub parts: &'static [&'static str],
+    /// Every set of override constants in use; tests check all of them.
+    pub variants: &'static [&'static [(&'static str, f64)]],
+}
+
+impl Kernel {
+    /// The whole WGSL text.
+    pub fn source(&self) -> String {
+        self.parts.join("\n")
+    }
+
+    /// How each tensor is bound, in order of binding.
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut found: Vec<(u32, Access)> = Vec::new();
+        for line in self.parts.iter().flat_map(|part| part.lines()) {
+            let Some(rest) = line.trim_start().strip_prefix("@group(0) @binding(") else {
+                continue;
+            };
+            let Some((number, rest)) = rest.split_once(')') else {
+                continue;
+            };
+            let access = if rest.contains("var<uniform>") {
+                Access::Window
+            } else if rest.contains("read_write") {
+                Access::Write
+            } else {
+                Access::Read
+            };
+            match number.parse() {
+                Ok(0) | Err(_) => {}
+                Ok(number) => found.push((number, access)),
+            }
+        }
+        found.sort_unstable_by_key(|(number, _)| *number);
+        found.into_iter().map(|(_, access)| access).collect()
+    }
+}
+
+/// How a kernel sees a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+    /// [`WINDOW`] bytes of it as a uniform. CPU rasterisers load uniforms about twelve times as fast
+    /// as storage (docs/performance.md).
+    Window,
+}
+
+/// Bytes of a uniform window: WebGPU's default limit on a uniform binding.
+pub const WINDOW: u64 = 65_536;
+
+/// Declares a kernel from `shaders/<name>.wgsl`, with the library files it uses.
+///
+/// `kernel!("softmax", lib: ["reduce"])`; an optional list of constant sets follows.
+#[macro_export]
+macro_rules! kernel {
+    ($name:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?) => {
+        $crate::gpu::Kernel {
+            name: $name,
+            parts: &[
+                $($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $lib, ".wgsl")),)*)?
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            ],
+            variants: $crate::kernel!(@variants $($variants)?),
+        }
+    };
+    (@variants) => { &[&[]] };
+    (@variants $variants:expr) => { $variants };
+}
+
+/// A pipeline and the layout of its one bind group.
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) accesses: Vec<Access>,
+}
+
+/// Bytes of one parameter slot: the largest offset alignment WebGPU allows.
+pub(super) const SLOT: u64 = 256;
+
+pub(super) fn build(
+    device: &wgpu::Device,
+    kernel: &Kernel,
+    constants: &[(&str, f64)],
+) -> Pipeline {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(kernel.name),
+        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+    });
+    let entry = |binding: usize, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
+    for (i, access) in kernel.accesses().into_iter().enumerate() {
+        let ty = match access {
+            Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+            Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+            Access::Window => wgpu::BufferBindingType::Uniform,
+        };
+        entries.push(entry(i + 1, ty, false));
+    }
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.name),
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.name),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.name),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants,
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    });
+    Pipeline {
+        pipeline,
+        layout,
+        accesses: kernel.accesses(),
+    }
+}

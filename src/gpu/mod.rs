@@ -1,0 +1,505 @@
+//! The only code that speaks wgpu: adapter, device, tensors, kernels, recording, readback, memory.
+
+pub mod adapter;
+mod error;
+mod kernel;
+mod memory;
+mod recorder;
+mod tensor;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytemuck::Pod;
+
+pub use adapter::{AdapterDescription, GpuOptions};
+pub use error::{GpuError, Result};
+pub use kernel::{Access, Kernel, WINDOW};
+pub use memory::MemoryAccount;
+pub use tensor::{DType, Tensor};
+
+use kernel::Pipeline;
+use memory::Pool;
+use recorder::Recorder;
+
+type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
+
+struct Pipelines {
+    by_key: HashMap<PipelineKey, (usize, Arc<Pipeline>)>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    description: AdapterDescription,
+    limits: wgpu::Limits,
+    noise: bool,
+    pool: Arc<Pool>,
+    pipelines: Mutex<Pipelines>,
+    recorder: Mutex<Recorder>,
+    /// The first thing that went wrong asynchronously: device loss, a validation error, memory.
+    failure: Arc<Mutex<Option<GpuError>>>,
+}
+
+/// A device with everything that belongs to it. Cheap to clone; all clones record into one queue.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` name, or the best one.
+    ///
+    /// # Errors
+    /// No adapter, no adapter of that name, or a driver that gives no device.
+    pub async fn open(options: &GpuOptions) -> Result<Gpu> {
+        let adapter = adapter::choose(options).await?;
+        let description = AdapterDescription::new(&adapter);
+        let mut limits = wgpu::Limits::default();
+        if !options.default_limits {
+            // Only what is used is raised: the portable path keeps WebGPU's compute limits.
+            let have = adapter.limits();
+            limits.max_buffer_size = have.max_buffer_size;
+            limits.max_storage_buffer_binding_size = have.max_storage_buffer_binding_size;
+        }
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("mosaec"),
+                required_features: wgpu::Features::empty(),
+                required_limits: limits.clone(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| GpuError::NoDevice {
+                adapter: description.name.clone(),
+                reason: e.to_string(),
+            })?;
+        let failure: Arc<Mutex<Option<GpuError>>> = Arc::default();
+        let flag = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
+                lock(&flag).get_or_insert(GpuError::Lost(format!("{reason:?}: {message}")));
+            }
+        });
+        let flag = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&flag).get_or_insert(match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory {
+                    what: "the driver".to_owned(),
+                    asked: 0,
+                    in_use: 0,
+                },
+                other => GpuError::Device(other.to_string().replace('\n', " ")),
+            });
+        }));
+        let recorder = Recorder::new(&device);
+        Ok(Gpu(Arc::new(Inner {
+            device,
+            queue,
+            description,
+            limits,
+            noise: options.noise,
+            pool: Arc::default(),
+            pipelines: Mutex::new(Pipelines {
+                by_key: HashMap::new(),
+            }),
+            recorder: Mutex::new(recorder),
+            failure,
+        })))
+    }
+
+    /// The adapter this device runs on.
+    pub fn description(&self) -> &AdapterDescription {
+        &self.0.description
+    }
+
+    /// Whether the adapter is a CPU rasteriser, where kernels without workgroup memory win.
+    pub fn is_software(&self) -> bool {
+        self.0.description.kind == "software"
+    }
+
+    /// Largest tensor that one kernel can see, in bytes.
+    pub fn max_binding(&self) -> u64 {
+        self.0
+            .limits
+            .max_storage_buffer_binding_size
+            .min(self.0.limits.max_buffer_size)
+    }
+
+    /// Bytes in use, their peak, and what the pool holds.
+    pub fn memory(&self) -> MemoryAccount {
+        self.0.pool.account()
+    }
+
+    /// Starts a new measurement of the peak.
+    pub fn reset_peak(&self) {
+        self.0.pool.reset_peak();
+    }
+
+    /// Dispatches and submissions so far.
+    pub fn recorded(&self) -> (u64, u64) {
+        let recorder = lock(&self.0.recorder);
+        (recorder.dispatches, recorder.submissions)
+    }
+
+    /// The error that came up asynchronously, if any. Readback calls it; long loops may.
+    ///
+    /// # Errors
+    /// Device lost, out of memory, or a driver's validation error.
+    pub fn check(&self) -> Result<()> {
+        match &*lock(&self.0.failure) {
+            None => Ok(()),
+            Some(GpuError::Lost(why)) => Err(GpuError::Lost(why.clone())),
+            Some(GpuError::OutOfMemory { what, asked, .. }) => Err(GpuError::OutOfMemory {
+                what: what.clone(),
+                asked: *asked,
+                in_use: self.memory().in_use,
+            }),
+            Some(other) => Err(GpuError::Device(other.to_string())),
+        }
+    }
+
+    /// Checks that `bytes` fit into one binding before anything is allocated.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] with both numbers and `hint`.
+    pub fn check_size(&self, what: &str, bytes: u64, hint: &'static str) -> Result<()> {
+        let limit = self.max_binding();
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(GpuError::TooLarge {
+            what: what.to_owned(),
+            asked: bytes,
+            limit,
+            limit_name: "max_storage_buffer_binding_size",
+            adapter: self.0.description.name.clone(),
+            hint,
+        })
+    }
+
+    /// A new tensor whose values are whatever the memory held.
+    ///
+    /// # Errors
+    /// Larger than one binding, or out of memory.
+    pub fn empty(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let bytes = dtype.bytes(shape.iter().product());
+        let what = format!("a tensor of shape {shape:?}");
+        self.check_size(
+            &what,
+            bytes,
+            "Use a smaller batch, a shorter context or fewer features",
+        )?;
+        let inner = &self.0;
+        // A window may begin at any row and must still lie inside the buffer.
+        let padded = bytes + if self.is_software() { WINDOW } else { 0 };
+        let buffer = match inner.pool.take(&inner.device, padded, &what) {
+            // Free buffers of other sizes may be what is in the way.
+            Err(GpuError::OutOfMemory { .. }) => {
+                self.trim();
+                inner.pool.take(&inner.device, padded, &what)?
+            }
+            other => other?,
+        };
+        let tensor = Tensor::new(buffer, shape, dtype);
+        if inner.noise {
+            self.flush();
+            // 0x7fc0_0f0f is a NaN: whatever is read without having been written shows.
+            let words = (tensor.bytes() / 4) as usize;
+            inner.queue.write_buffer(
+                tensor.buffer.raw(),
+                0,
+                bytemuck::cast_slice(&vec![0x7fc0_0f0f_u32; words]),
+            );
+        }
+        Ok(tensor)
+    }
+
+    /// A new f32 tensor with unspecified values.
+    ///
+    /// # Errors
+    /// As [`Gpu::empty`].
+    pub fn f32(&self, shape: &[usize]) -> Result<Tensor> {
+        self.empty(shape, DType::F32)
+    }
+
+    /// A new f32 tensor of zeros.
+    ///
+    /// # Errors
+    /// As [`Gpu::empty`].
+    pub fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.empty(shape, DType::F32)?;
+        self.clear(&tensor);
+        Ok(tensor)
+    }
+
+    /// A new u32 tensor of zeros.
+    ///
+    /// # Errors
+    /// As [`Gpu::empty`].
+    pub fn zeros_u32(&self, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.empty(shape, DType::U32)?;
+        self.clear(&tensor);
+        Ok(tensor)
+    }
+
+    /// Sets all words to zero, in order with the recorded work.
+    pub fn clear(&self, tensor: &Tensor) {
+        lock(&self.0.recorder).clear(&self.0.device, tensor.buffer.raw());
+    }
+
+    fn upload_words<T: Pod>(&self, data: &[T], shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let count: usize = shape.iter().product();
+        if dtype.bytes(count) != std::mem::size_of_val(data) as u64 {
+            return Err(GpuError::Shape {
+                op: "upload",
+                name: "data",
+                found: vec![data.len()],
+                expected: format!("{count} elements for {shape:?}"),
+            });
+        }
+        let tensor = self.empty(shape, dtype)?;
+        self.write(&tensor, data);
+        Ok(tensor)
+    }
+
+    /// Overwrites the head of a tensor; recorded work that reads it is submitted first.
+    pub fn write<T: Pod>(&self, tensor: &Tensor, data: &[T]) {
+        let mut bytes: &[u8] = bytemuck::cast_slice(data);
+        bytes = &bytes[..bytes.len().min(tensor.bytes() as usize)];
+        if bytes.is_empty() {
+            return;
+        }
+        self.flush();
+        self.0.queue.write_buffer(tensor.buffer.raw(), 0, bytes);
+    }
+
+    /// Copies f32 values to the GPU.
+    ///
+    /// # Errors
+    /// As [`Gpu::empty`], or a length that does not fit the shape.
+    pub fn upload(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+        self.upload_words(data, shape, DType::F32)
+    }
+
+    /// Copies u32 values to the GPU.
+    ///
+    /// # Errors
+    /// As [`Gpu::upload`].
+    pub fn upload_u32(&self, data: &[u32], shape: &[usize]) -> Result<Tensor> {
+        self.upload_words(data, shape, DType::U32)
+    }
+
+    /// Records a copy of `bytes / 4` words between tensors; offsets in elements of 4 bytes.
+    ///
+    /// # Errors
+    /// A range past either tensor's end, or copying within one buffer.
+    pub fn copy(
+        &self,
+        from: &Tensor,
+        from_at: usize,
+        to: &Tensor,
+        to_at: usize,
+        words: usize,
+    ) -> Result<()> {
+        let fits = |t: &Tensor, at: usize| 4 * (at + words) as u64 <= t.bytes();
+        if !fits(from, from_at) || !fits(to, to_at) || from.same_buffer(to) {
+            return Err(GpuError::Shape {
+                op: "copy",
+                name: "source",
+                found: from.shape().to_vec(),
+                expected: format!(
+                    "{words} words at {from_at} to go to {to_at} of another tensor, {:?}",
+                    to.shape()
+                ),
+            });
+        }
+        if words > 0 {
+            lock(&self.0.recorder).copy(
+                &self.0.device,
+                (from.buffer.raw(), 4 * from_at as u64),
+                (to.buffer.raw(), 4 * to_at as u64),
+                4 * words as u64,
+            );
+        }
+        Ok(())
+    }
+
+    /// A copy with memory of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::empty`].
+    pub fn duplicate(&self, tensor: &Tensor) -> Result<Tensor> {
+        let copy = self.empty(tensor.shape(), tensor.dtype())?;
+        self.copy(tensor, 0, &copy, 0, (tensor.bytes() / 4) as usize)?;
+        Ok(copy)
+    }
+
+    /// Records one dispatch. `params` is the kernel's uniform struct; `tensors` are bound at 1, 2,
+    /// ... in order; `groups` are workgroups per dimension. A dispatch without groups is skipped.
+    ///
+    /// # Errors
+    /// A tensor that is written appears twice.
+    pub fn dispatch<P: Pod>(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        params: &P,
+        tensors: &[&Tensor],
+        groups: [u32; 3],
+    ) -> Result<()> {
+        let at: Vec<(&Tensor, u64)> = tensors.iter().map(|t| (*t, 0)).collect();
+        self.dispatch_at(kernel, constants, params, &at, groups)
+    }
+
+    /// As [`Gpu::dispatch`], each tensor from a byte offset on (a multiple of 256).
+    ///
+    /// # Errors
+    /// As [`Gpu::dispatch`].
+    pub fn dispatch_at<P: Pod>(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        params: &P,
+        tensors: &[(&Tensor, u64)],
+        groups: [u32; 3],
+    ) -> Result<()> {
+        if groups.contains(&0) {
+            return Ok(());
+        }
+        let inner = &self.0;
+        let (id, pipeline) = self.pipeline(kernel, constants);
+        for (i, access) in pipeline.accesses.iter().enumerate() {
+            let clash = tensors
+                .iter()
+                .enumerate()
+                .any(|(j, (t, _))| *access == Access::Write && j != i && t.same_buffer(tensors[i].0));
+            if clash {
+                return Err(GpuError::Shape {
+                    op: kernel.name,
+                    name: "output",
+                    found: tensors[i].0.shape().to_vec(),
+                    expected: "memory of its own".to_owned(),
+                });
+            }
+        }
+        lock(&inner.recorder).dispatch(
+            &inner.device,
+            &inner.queue,
+            &pipeline,
+            id,
+            bytemuck::bytes_of(params),
+            tensors,
+            groups,
+        );
+        Ok(())
+    }
+
+    fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+    ) -> (usize, Arc<Pipeline>) {
+        let key = (
+            kernel.name,
+            constants.iter().map(|(n, v)| (*n, v.to_bits())).collect(),
+        );
+        let mut pipelines = lock(&self.0.pipelines);
+        let next = pipelines.by_key.len();
+        pipelines
+            .by_key
+            .entry(key)
+            .or_insert_with(|| {
+                let built = kernel::build(&self.0.device, kernel, constants);
+                (next, Arc::new(built))
+            })
+            .clone()
+    }
+
+    /// Submits what is recorded. Nobody needs to call it for correctness; readback does.
+    pub fn flush(&self) {
+        lock(&self.0.recorder).submit(&self.0.device, &self.0.queue);
+    }
+
+    /// Gives free buffers back to the driver.
+    pub fn trim(&self) {
+        self.flush();
+        lock(&self.0.recorder).forget_groups();
+        self.0.pool.trim();
+    }
+
+    async fn read_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>> {
+        self.check()?;
+        let bytes = tensor.bytes();
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let inner = &self.0;
+        let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        {
+            let mut recorder = lock(&inner.recorder);
+            recorder.copy(
+                &inner.device,
+                (tensor.buffer.raw(), 0),
+                (&staging, 0),
+                bytes,
+            );
+            recorder.submit(&inner.device, &inner.queue);
+        }
+        let (send, receive) = futures::channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone only when the reader gave up.
+            let _ = send.send(result);
+        });
+        // In a browser this does nothing and the event loop delivers the callback.
+        let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
+        let mapped = receive.await;
+        self.check()?;
+        match mapped {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(GpuError::Device(format!("readback failed: {e}"))),
+            Err(_) => return Err(GpuError::Device("readback was dropped".to_owned())),
+        }
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|e| GpuError::Device(format!("readback failed: {e}")))?;
+        let data = view.to_vec();
+        drop(view);
+        staging.unmap();
+        Ok(data)
+    }
+
+    /// Waits for all work and copies an f32 tensor to the host.
+    ///
+    /// # Errors
+    /// Device lost or another asynchronous failure, or a tensor that is not f32.
+    pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        tensor.expect_dtype("read", "tensor", DType::F32)?;
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor).await?))
+    }
+
+    /// As [`Gpu::read`], for u32.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read_u32(&self, tensor: &Tensor) -> Result<Vec<u32>> {
+        tensor.expect_dtype("read", "tensor", DType::U32)?;
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor).await?))
+    }
+
+    /// Waits until all recorded work is done.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn settle(&self) -> Result<()> {
+        let token = self.zeros_u32(&[1])?;
+        self.read_u32(&token).await.map(|_| ())
+    }
+}

@@ -1,0 +1,11 @@
+//! mosaec finds, explains and tests the interpretable features inside language models, on any GPU.
+//!
+//! Layers lean one way: `gpu <- ops <- {model, sae} <- harvest <- {eval, explain, causal} <- cli`;
+//! [`data`] and [`report`] are used from above and use nothing of it.
+#![warn(missing_docs, unreachable_pub)]
+#![allow(missing_docs)]
+
+pub mod data;
+pub mod gpu;
+pub mod ops;
+pub mod report;

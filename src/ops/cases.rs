@@ -1,0 +1,130 @@
+//! The table of cases: every kernel against its f64 reference, run twice for bit equality.
+
+use crate::data::rng;
+use crate::gpu::{DType, Gpu, Result, Tensor};
+
+/// What a case computes: tensors on the GPU and what they should hold.
+pub type Outputs = Vec<(Tensor, Vec<f64>)>;
+
+/// One kernel on one shape.
+pub struct Case {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// The shape and options, readable.
+    pub what: String,
+    /// Largest error allowed, as a share of the largest magnitude expected.
+    pub tolerance: f64,
+    /// Records the work and computes the expectation.
+    pub build: Box<dyn Fn(&Gpu) -> Result<Outputs> + Send + Sync>,
+}
+
+/// How a case went.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Outcome {
+    pub kernel: String,
+    pub what: String,
+    /// Largest error over the largest magnitude expected.
+    pub error: f64,
+    pub tolerance: f64,
+    /// Whether two runs gave the same bits.
+    pub reproducible: bool,
+}
+
+impl Outcome {
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance && self.reproducible
+    }
+}
+
+impl Case {
+    pub fn new(
+        kernel: &'static str,
+        what: impl Into<String>,
+        tolerance: f64,
+        build: impl Fn(&Gpu) -> Result<Outputs> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kernel,
+            what: what.into(),
+            tolerance,
+            build: Box::new(build),
+        }
+    }
+
+    /// Runs the case twice and compares.
+    ///
+    /// # Errors
+    /// Whatever the kernel or the device reports; a wrong result is an [`Outcome`], not an error.
+    pub async fn run(&self, gpu: &Gpu) -> Result<Outcome> {
+        let mut error: f64 = 0.0;
+        let mut reproducible = true;
+        let first = (self.build)(gpu)?;
+        let second = (self.build)(gpu)?;
+        for ((tensor, expected), (again, _)) in first.iter().zip(&second) {
+            let (values, bits) = read(gpu, tensor).await?;
+            reproducible &= bits == read(gpu, again).await?.1;
+            let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(1e-30);
+            for (got, want) in values.iter().zip(expected) {
+                let off = (got - want).abs() / scale;
+                // A NaN must not pass: `max` would drop it.
+                error = if off.is_nan() { f64::INFINITY } else { error.max(off) };
+            }
+            if values.len() != expected.len() {
+                error = f64::INFINITY;
+            }
+        }
+        Ok(Outcome {
+            kernel: self.kernel.to_owned(),
+            what: self.what.clone(),
+            error,
+            tolerance: self.tolerance,
+            reproducible,
+        })
+    }
+}
+
+async fn read(gpu: &Gpu, tensor: &Tensor) -> Result<(Vec<f64>, Vec<u32>)> {
+    Ok(if tensor.dtype() == DType::U32 {
+        let words = gpu.read_u32(tensor).await?;
+        (words.iter().map(|w| f64::from(*w)).collect(), words)
+    } else {
+        let values = gpu.read(tensor).await?;
+        (
+            values.iter().map(|v| f64::from(*v)).collect(),
+            values.iter().map(|v| v.to_bits()).collect(),
+        )
+    })
+}
+
+/// Test values in (-1, 1), the same on every machine.
+pub fn values(seed: u64, n: usize) -> Vec<f32> {
+    (0..n)
+        .map(|i| 2.0 * rng::uniform(seed, 77, i as u64) - 1.0)
+        .collect()
+}
+
+/// The same as f64, for references.
+pub fn wide(v: &[f32]) -> Vec<f64> {
+    v.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// The whole table.
+pub fn all() -> Vec<Case> {
+    [
+        super::matmul::cases(),
+        super::transpose::cases(),
+        super::gather_rows::cases(),
+        super::norm::cases(),
+        super::rope::cases(),
+        super::softmax_causal::cases(),
+        super::mask_causal::cases(),
+        super::activation::cases(),
+        super::combine::cases(),
+        super::scale_columns::cases(),
+        super::cross_entropy::cases(),
+        super::kl_divergence::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

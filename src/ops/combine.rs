@@ -1,0 +1,88 @@
+//! Weighted sums: residual additions, differences, a vector added to every row.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::cases::{Case, values};
+use super::element_grid;
+use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
+use crate::kernel;
+
+pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"]);
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    total: u32,
+    period: u32,
+    alpha: f32,
+    beta: f32,
+}
+
+/// `alpha * a + beta * b`, with `b` repeated along `a`'s leading axes; a new tensor of a's shape.
+///
+/// # Errors
+/// `b`'s size does not divide `a`'s, or out of memory.
+pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Result<Tensor> {
+    if b.is_empty() || a.len() % b.len() != 0 {
+        return Err(GpuError::Shape {
+            op: "combine",
+            name: "b",
+            found: b.shape().to_vec(),
+            expected: format!("a size that divides {:?}", a.shape()),
+        });
+    }
+    let out = gpu.f32(a.shape())?;
+    let params = Params {
+        total: a.len() as u32,
+        period: b.len() as u32,
+        alpha,
+        beta,
+    };
+    gpu.dispatch(&KERNEL, &[], &params, &[a, b, &out], element_grid(a.len()))?;
+    Ok(out)
+}
+
+/// `a + b`.
+///
+/// # Errors
+/// As [`combine`].
+pub fn add(gpu: &Gpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    combine(gpu, 1.0, a, 1.0, b)
+}
+
+/// `a - b`.
+///
+/// # Errors
+/// As [`combine`].
+pub fn sub(gpu: &Gpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    combine(gpu, 1.0, a, -1.0, b)
+}
+
+/// The same in f64 on the CPU.
+pub fn reference(alpha: f32, a: &[f32], beta: f32, b: &[f32]) -> Vec<f64> {
+    a.iter()
+        .enumerate()
+        .map(|(i, v)| {
+            f64::from(alpha) * f64::from(*v) + f64::from(beta) * f64::from(b[i % b.len()])
+        })
+        .collect()
+}
+
+pub fn cases() -> Vec<Case> {
+    [(1, 1), (600, 600), (21 * 37, 37)]
+        .into_iter()
+        .map(|(n, period)| {
+            Case::new(KERNEL.name, format!("{n} values, period {period}"), 1e-6, move |gpu| {
+                let (a, b) = (values(1, n), values(2, period));
+                let out = combine(
+                    gpu,
+                    0.75,
+                    &gpu.upload(&a, &[n])?,
+                    -1.5,
+                    &gpu.upload(&b, &[period])?,
+                )?;
+                Ok(vec![(out, reference(0.75, &a, -1.5, &b))])
+            })
+        })
+        .collect()
+}

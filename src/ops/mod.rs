@@ -1,0 +1,60 @@
+//! One file per kernel: its contract, its host side, its f64 CPU reference, its cases.
+//!
+//! The table of cases ([`cases::all`]) runs in `cargo test` and in `mosaec selftest`.
+
+pub mod activation;
+pub mod cases;
+pub mod combine;
+pub mod cross_entropy;
+pub mod gather_rows;
+pub mod kl_divergence;
+pub mod mask_causal;
+pub mod matmul;
+pub mod matmul_uniform;
+pub mod norm;
+pub mod rope;
+pub mod scale_columns;
+pub mod softmax_causal;
+pub mod transpose;
+
+use crate::gpu::Kernel;
+
+/// Every kernel there is, for the tests that check and translate all of them.
+pub static KERNELS: &[&Kernel] = &[
+    &matmul::DIRECT_NT,
+    &matmul::DIRECT_NN,
+    &matmul::DIRECT_NN_NARROW,
+    &matmul::TILED,
+    &matmul_uniform::NT,
+    &matmul_uniform::NN,
+    &matmul_uniform::NN_NARROW,
+    &transpose::KERNEL,
+    &gather_rows::KERNEL,
+    &norm::KERNEL,
+    &rope::KERNEL,
+    &softmax_causal::KERNEL,
+    &mask_causal::KERNEL,
+    &activation::KERNEL,
+    &combine::KERNEL,
+    &scale_columns::KERNEL,
+    &cross_entropy::KERNEL,
+    &kl_divergence::KERNEL,
+];
+
+/// WebGPU's limit on workgroups per dimension.
+const MAX_GROUPS: u32 = 65_535;
+
+/// A grid of at least `n` workgroups, folded over x and y.
+pub(crate) fn fold(n: usize) -> [u32; 3] {
+    let n = n as u32;
+    if n <= MAX_GROUPS {
+        [n, 1, 1]
+    } else {
+        [MAX_GROUPS, n.div_ceil(MAX_GROUPS), 1]
+    }
+}
+
+/// The grid of an elementwise kernel: 256 elements a workgroup.
+pub(crate) fn element_grid(n: usize) -> [u32; 3] {
+    fold(n.div_ceil(256))
+}

@@ -1,0 +1,121 @@
+//! LayerNorm, RMSNorm and plain centring of rows.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::cases::{Case, values, wide};
+use super::fold;
+use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::kernel;
+
+pub static KERNEL: Kernel = kernel!("norm", lib: ["grid", "reduce"]);
+
+/// What is done to each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum NormKind {
+    /// (x - mean) / sqrt(var + eps)
+    Layer = 0,
+    /// x / sqrt(mean(x^2) + eps)
+    Rms = 1,
+    /// x - mean
+    Center = 2,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    kind: u32,
+    has_weight: u32,
+    has_bias: u32,
+    eps: f32,
+}
+
+/// Normalises the rows of `x` (`[.., cols]`) into a new tensor of its shape.
+/// `weight`, `bias`: `[cols]`.
+///
+/// # Errors
+/// Shapes that do not fit, or out of memory.
+pub fn norm(
+    gpu: &Gpu,
+    kind: NormKind,
+    eps: f32,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t {
+            t.expect_len("norm", name, x.cols())?;
+        }
+    }
+    let out = gpu.f32(x.shape())?;
+    let params = Params {
+        rows: x.rows() as u32,
+        cols: x.cols() as u32,
+        kind: kind as u32,
+        has_weight: u32::from(weight.is_some()),
+        has_bias: u32::from(bias.is_some()),
+        eps,
+    };
+    let tensors = [x, weight.unwrap_or(x), bias.unwrap_or(x), &out];
+    gpu.dispatch(&KERNEL, &[], &params, &tensors, fold(x.rows()))?;
+    Ok(out)
+}
+
+/// The same in f64 on the CPU.
+pub fn reference(
+    kind: NormKind,
+    eps: f64,
+    x: &[f64],
+    cols: usize,
+    weight: Option<&[f64]>,
+    bias: Option<&[f64]>,
+) -> Vec<f64> {
+    x.chunks(cols)
+        .flat_map(|row| {
+            let n = cols as f64;
+            let mean = match kind {
+                NormKind::Rms => 0.0,
+                _ => row.iter().sum::<f64>() / n,
+            };
+            let scale = match kind {
+                NormKind::Center => 1.0,
+                _ => 1.0 / (row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n + eps).sqrt(),
+            };
+            row.iter()
+                .enumerate()
+                .map(move |(i, v)| {
+                    (v - mean) * scale * weight.map_or(1.0, |w| w[i]) + bias.map_or(0.0, |b| b[i])
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (rows, cols) in [(1, 1), (5, 48), (3, 129), (70_000, 2)] {
+        for kind in [NormKind::Layer, NormKind::Rms, NormKind::Center] {
+            let affine = kind != NormKind::Center;
+            cases.push(Case::new(KERNEL.name, format!("{kind:?} {rows}x{cols}"), 1e-5, move |gpu| {
+                let (xv, wv, bv) = (values(1, rows * cols), values(2, cols), values(3, cols));
+                let x = gpu.upload(&xv, &[rows, cols])?;
+                let (w, b) = (gpu.upload(&wv, &[cols])?, gpu.upload(&bv, &[cols])?);
+                let out = norm(gpu, kind, 1e-5, &x, affine.then_some(&w), affine.then_some(&b))?;
+                let (wv, bv) = (wide(&wv), wide(&bv));
+                let expected = reference(
+                    kind,
+                    1e-5,
+                    &wide(&xv),
+                    cols,
+                    affine.then_some(&wv[..]),
+                    affine.then_some(&bv[..]),
+                );
+                Ok(vec![(out, expected)])
+            }));
+        }
+    }
+    cases
+}

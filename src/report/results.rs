@@ -1,0 +1,278 @@
+//! What a run found, as plain data: the only thing the report reads, and what
+//! `--json` prints. Field names are those of `summary.json` and `eval --json`.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a report shows. Every part that a run did not make is `None` or empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RunReport {
+    pub title: String,
+    pub version: String,
+    pub adapter: AdapterSummary,
+    pub model: ModelSummary,
+    pub hook: String,
+    pub text: TextSummary,
+    /// Mean next-token cross-entropy of the model on the held-out text, nats per token.
+    pub lm_loss: Option<f64>,
+    pub seconds: f64,
+    pub saes: Vec<SaeReport>,
+    /// Features of one dictionary, in the order in which they are listed.
+    pub dictionary: Option<DictionaryReport>,
+    pub ioi: Option<IoiReport>,
+    /// The commands that repeat this run.
+    pub commands: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AdapterSummary {
+    pub name: String,
+    /// `Vulkan`, `Metal`, `DX12` or `WebGPU`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `software`, `virtual` or `other`.
+    pub kind: String,
+    pub driver: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ModelSummary {
+    pub name: String,
+    pub family: String,
+    pub n_layers: usize,
+    pub d_model: usize,
+    pub n_heads: usize,
+    pub vocab: usize,
+    pub parameters: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TextSummary {
+    pub name: String,
+    /// Tokens per context.
+    pub context: usize,
+    /// Activations the SAEs were trained on, repeats counted.
+    pub train_tokens: u64,
+    /// Held-out tokens of the evaluation.
+    pub eval_tokens: u64,
+}
+
+/// One trained dictionary: its options, its fidelity on held-out text, its training curve.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SaeReport {
+    /// Folder name in the run, e.g. `sae-0`.
+    pub name: String,
+    #[serde(flatten)]
+    pub eval: SaeEval,
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Fidelity and sparsity of one dictionary on held-out text (definitions: docs/metrics.md).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SaeEval {
+    /// `tied`, `relu` or `topk`.
+    pub arch: String,
+    pub d_in: usize,
+    pub d_sae: usize,
+    /// L1 coefficient in the code's units (MSE averaged over d_in).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub l1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub k: Option<usize>,
+    /// Tokens that these numbers rest on.
+    pub tokens: u64,
+    /// Mean number of active features per token.
+    pub l0: f64,
+    /// 1 - FVU with the variance about the mean of the whole set.
+    pub explained_variance: f64,
+    pub fvu: f64,
+    /// Mean squared error per coordinate.
+    pub mse: f64,
+    pub cosine: f64,
+    pub l2_ratio: f64,
+    /// E|x^|^2 / E[x.x^]; 1 is unbiased, below 1 is shrinkage.
+    pub relative_reconstruction_bias: f64,
+    pub alive: usize,
+    pub dead: usize,
+    pub dead_fraction: f64,
+    pub density: DensityHistogram,
+    /// Effect on the language model; `None` when no model was given.
+    #[serde(flatten)]
+    pub loss: Option<LossEffect>,
+}
+
+/// Next-token cross-entropies (nats) when the hook's activations are replaced.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LossEffect {
+    pub ce_original: f64,
+    pub ce_sae: f64,
+    pub ce_zero: f64,
+    pub ce_mean: f64,
+    /// (ce_zero - ce_sae) / (ce_zero - ce_original)
+    pub ce_recovered: f64,
+    /// the same against mean ablation
+    pub ce_recovered_mean: f64,
+    /// KL(original || with the reconstruction), nats per token.
+    pub kl: f64,
+}
+
+/// How often features fire: `counts[i]` features have log10(density) in `[edges[i], edges[i + 1])`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DensityHistogram {
+    /// log10 of the share of tokens; one more than `counts`.
+    pub edges: Vec<f64>,
+    pub counts: Vec<u32>,
+    /// Features that never fired on the evaluation tokens.
+    pub never: u32,
+}
+
+/// One logged step of training.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub step: u64,
+    pub tokens: u64,
+    /// Total loss, in the units that were minimised.
+    pub loss: f64,
+    /// Mean squared error per coordinate.
+    pub mse: f64,
+    pub l0: f64,
+    /// Share of variance not explained, on the batch.
+    pub fvu: f64,
+    pub dead: u32,
+    pub lr: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DictionaryReport {
+    /// Name of the SAE folder these features belong to.
+    pub sae: String,
+    pub layer: Option<usize>,
+    pub features: Vec<FeatureReport>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FeatureReport {
+    pub index: usize,
+    pub label: Option<String>,
+    /// Share of tokens on which it fires.
+    pub density: f64,
+    /// Largest activation seen.
+    pub max: f64,
+    /// Mean activation over the tokens on which it fires.
+    pub mean_active: f64,
+    /// Tokens it fires on most, with how often and its mean activation there.
+    pub top_tokens: Vec<TokenCount>,
+    pub histogram: ActivationHistogram,
+    /// From strongest to weakest.
+    pub examples: Vec<ExampleGroup>,
+    /// Tokens that the decoder direction promotes, strongest first.
+    pub promoted: Vec<TokenLogit>,
+    pub suppressed: Vec<TokenLogit>,
+    /// Features with the most similar decoder directions, nearest first.
+    pub neighbours: Vec<Neighbour>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TokenCount {
+    pub token: String,
+    pub count: u32,
+    pub mean: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TokenLogit {
+    pub token: String,
+    /// Change of the logit per unit of activation.
+    pub logit: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Neighbour {
+    pub index: usize,
+    pub cosine: f64,
+}
+
+/// Activations > 0 in equal bins over (0, max], stacked by token:
+/// `series[s].counts[b]` firings on token `series[s].token` in bin `b`; the last series is all others.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ActivationHistogram {
+    pub max: f64,
+    pub series: Vec<HistogramSeries>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HistogramSeries {
+    /// `None` = all other tokens.
+    pub token: Option<String>,
+    pub counts: Vec<u32>,
+}
+
+/// Examples of one stratum: the top ones, or those whose maximum lies in a quantile.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ExampleGroup {
+    /// e.g. `top`, `75-100 %`, `50-75 %`.
+    pub name: String,
+    pub examples: Vec<Example>,
+}
+
+/// A stretch of text around a peak; `tokens[i]` has activation `activations[i]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Example {
+    pub tokens: Vec<String>,
+    pub activations: Vec<f32>,
+    /// Index of the peak in `tokens`.
+    pub peak: usize,
+}
+
+/// The indirect-object experiment (Wang et al. 2022; Cunningham et al. 2023, section 4).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct IoiReport {
+    pub prompts: usize,
+    /// Mean logit(IO) - logit(S) at the last position, clean prompts.
+    pub logit_diff: f64,
+    /// Standard error of `logit_diff`.
+    pub logit_diff_se: f64,
+    /// Share of prompts with a positive difference.
+    pub accuracy: f64,
+    /// Mean logit(IO) - logit(S) when every prompt is run with the source's (corrupted) names.
+    pub logit_diff_corrupted: f64,
+    pub residual_patching: Option<PatchHeatmap>,
+    pub patching: Option<FeaturePatching>,
+}
+
+/// Activation patching of the residual stream: `value[layer][position]` is the share of the logit
+/// difference that patching in the corrupted run's activation takes away
+/// (0 = none of the difference between clean and corrupted, 1 = all of it).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PatchHeatmap {
+    /// One example prompt's tokens, or the common slots' names (`IO`, `S1`, `S2`, `end`, ...).
+    pub positions: Vec<String>,
+    /// Row names, e.g. `blocks.0.hook_resid_pre`.
+    pub hooks: Vec<String>,
+    pub value: Vec<Vec<f64>>,
+}
+
+/// Patching by features: KL to the target at the last position against the number of features.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FeaturePatching {
+    pub hook: String,
+    /// KL(base || target), nothing patched.
+    pub kl_none: f64,
+    /// KL when the whole activation is replaced by the target's.
+    pub kl_all_at_once: f64,
+    pub curves: Vec<PatchCurve>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PatchCurve {
+    /// e.g. `SAE topk k=16`, `PCA`.
+    pub name: String,
+    pub points: Vec<PatchPoint>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PatchPoint {
+    pub features: usize,
+    /// KL(patched || target), nats, last position, mean over prompts.
+    pub kl: f64,
+    /// Mean over tokens of |x_clean - x_patched|.
+    pub edit: f64,
+}
