@@ -13,14 +13,14 @@
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
-fn put(row: u32, col: u32, v: vec4<f32>, base: u32) {
+fn put(row: u32, col: u32, v: vec4<f32>, base: u32, bias_at: u32) {
   if (row >= p.m_end) { return; }
   for (var j = 0u; j < 4u; j++) {
     let n = col + j;
     if (n < p.n) {
       let at = base + row * p.ldc + n;
       var x = v[j] * p.alpha;
-      if (p.has_bias != 0u) { x += bias[p.bias_off + n]; }
+      if (p.has_bias != 0u) { x += bias[bias_at + n]; }
       if (p.accumulate != 0u) { x += c[at]; }
       c[at] = x;
     }
@@ -136,20 +136,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     c7_0 += a[a7 + k] * w0;
     c7_1 += a[a7 + k] * w1;
   }
-  put(m0 + 0u, n0 + 0u, c0_0, base_c);
-  put(m0 + 0u, n0 + 4u, c0_1, base_c);
-  put(m0 + 1u, n0 + 0u, c1_0, base_c);
-  put(m0 + 1u, n0 + 4u, c1_1, base_c);
-  put(m0 + 2u, n0 + 0u, c2_0, base_c);
-  put(m0 + 2u, n0 + 4u, c2_1, base_c);
-  put(m0 + 3u, n0 + 0u, c3_0, base_c);
-  put(m0 + 3u, n0 + 4u, c3_1, base_c);
-  put(m0 + 4u, n0 + 0u, c4_0, base_c);
-  put(m0 + 4u, n0 + 4u, c4_1, base_c);
-  put(m0 + 5u, n0 + 0u, c5_0, base_c);
-  put(m0 + 5u, n0 + 4u, c5_1, base_c);
-  put(m0 + 6u, n0 + 0u, c6_0, base_c);
-  put(m0 + 6u, n0 + 4u, c6_1, base_c);
-  put(m0 + 7u, n0 + 0u, c7_0, base_c);
-  put(m0 + 7u, n0 + 4u, c7_1, base_c);
+  put(m0 + 0u, n0 + 0u, c0_0, base_c, outer * p.bias_outer);
+  put(m0 + 0u, n0 + 4u, c0_1, base_c, outer * p.bias_outer);
+  put(m0 + 1u, n0 + 0u, c1_0, base_c, outer * p.bias_outer);
+  put(m0 + 1u, n0 + 4u, c1_1, base_c, outer * p.bias_outer);
+  put(m0 + 2u, n0 + 0u, c2_0, base_c, outer * p.bias_outer);
+  put(m0 + 2u, n0 + 4u, c2_1, base_c, outer * p.bias_outer);
+  put(m0 + 3u, n0 + 0u, c3_0, base_c, outer * p.bias_outer);
+  put(m0 + 3u, n0 + 4u, c3_1, base_c, outer * p.bias_outer);
+  put(m0 + 4u, n0 + 0u, c4_0, base_c, outer * p.bias_outer);
+  put(m0 + 4u, n0 + 4u, c4_1, base_c, outer * p.bias_outer);
+  put(m0 + 5u, n0 + 0u, c5_0, base_c, outer * p.bias_outer);
+  put(m0 + 5u, n0 + 4u, c5_1, base_c, outer * p.bias_outer);
+  put(m0 + 6u, n0 + 0u, c6_0, base_c, outer * p.bias_outer);
+  put(m0 + 6u, n0 + 4u, c6_1, base_c, outer * p.bias_outer);
+  put(m0 + 7u, n0 + 0u, c7_0, base_c, outer * p.bias_outer);
+  put(m0 + 7u, n0 + 4u, c7_1, base_c, outer * p.bias_outer);
 }

@@ -15,14 +15,14 @@
 var<workgroup> tile_a: array<f32, 1088>;
 var<workgroup> tile_b: array<f32, 1088>;
 
-fn put(row: u32, col: u32, v: vec4<f32>, base: u32) {
+fn put(row: u32, col: u32, v: vec4<f32>, base: u32, bias_at: u32) {
   if (row >= p.m_end) { return; }
   for (var j = 0u; j < 4u; j++) {
     let n = col + j;
     if (n < p.n) {
       let at = base + row * p.ldc + n;
       var x = v[j] * p.alpha;
-      if (p.has_bias != 0u) { x += bias[p.bias_off + n]; }
+      if (p.has_bias != 0u) { x += bias[bias_at + n]; }
       if (p.accumulate != 0u) { x += c[at]; }
       c[at] = x;
     }
@@ -80,8 +80,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   let row = m0 + ty * 4u;
   let col = n0 + tx * 4u;
-  put(row, col, c0, base_c);
-  put(row + 1u, col, c1, base_c);
-  put(row + 2u, col, c2, base_c);
-  put(row + 3u, col, c3, base_c);
+  put(row, col, c0, base_c, outer * p.bias_outer);
+  put(row + 1u, col, c1, base_c, outer * p.bias_outer);
+  put(row + 2u, col, c2, base_c, outer * p.bias_outer);
+  put(row + 3u, col, c3, base_c, outer * p.bias_outer);
 }

@@ -123,6 +123,23 @@ pub fn all() -> Vec<Case> {
         super::scale_columns::cases(),
         super::cross_entropy::cases(),
         super::kl_divergence::cases(),
+        super::adam::cases(),
+        super::clip_scale::cases(),
+        super::column_sum::cases(),
+        super::count_above::cases(),
+        super::invert_entries::cases(),
+        super::mark_entries::cases(),
+        super::project_rows::cases(),
+        super::relu_gradient::cases(),
+        super::relu_in_place::cases(),
+        super::row_sum::cases(),
+        super::sparse_decode::cases(),
+        super::sparse_dots::cases(),
+        super::sparse_gradients::cases(),
+        super::subtract_bias::cases(),
+        super::topk::cases(),
+        super::unit_rows::cases(),
+        super::update_since::cases(),
     ]
     .into_iter()
     .flatten()

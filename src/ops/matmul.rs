@@ -41,7 +41,7 @@ struct Params {
     c_off: u32,
     c_outer: u32,
     c_inner: u32,
-    bias_off: u32,
+    bias_outer: u32,
     has_bias: u32,
     accumulate: u32,
     alpha: f32,
@@ -102,6 +102,8 @@ pub struct Product {
     pub b_group: usize,
     pub alpha: f32,
     pub accumulate: bool,
+    /// Every outer batch has its own bias: `[outer, n]` instead of `[n]`.
+    pub bias_per_outer: bool,
 }
 
 impl Product {
@@ -119,6 +121,7 @@ impl Product {
             b_group: 1,
             alpha: 1.0,
             accumulate: false,
+            bias_per_outer: false,
         }
     }
 
@@ -160,8 +163,7 @@ pub enum Variant {
     Uniform,
 }
 
-/// Records `product` into `c`. `bias`: `[n]` (or `[outer, n]`, `bias_outer`= n is then taken), added
-/// to every row.
+/// Records `product` into `c`. `bias`: `[n]` or `[outer, n]`, added to every row.
 ///
 /// # Errors
 /// A view that reaches past its tensor.
@@ -198,7 +200,8 @@ pub fn matmul_by(
     check("B", b, &q.b, q.k, q.n, q.outer, inner_b)?;
     check("C", c, &q.c, q.m, q.n, q.outer, q.inner - 1)?;
     if let Some(bias) = bias {
-        bias.expect_len("matmul", "bias", q.n)?;
+        let biases = if q.bias_per_outer { q.outer } else { 1 };
+        bias.expect_len("matmul", "bias", biases * q.n)?;
     }
     let windows = match variant {
         Variant::Auto => gpu.is_software() && q.flops() > 2e5,
@@ -244,7 +247,7 @@ pub fn matmul_by(
         c_off: q.c.offset as u32,
         c_outer: q.c.outer as u32,
         c_inner: q.c.inner as u32,
-        bias_off: 0,
+        bias_outer: if q.bias_per_outer { q.n as u32 } else { 0 },
         has_bias: u32::from(bias.is_some()),
         accumulate: u32::from(q.accumulate),
         alpha: q.alpha,
@@ -311,7 +314,8 @@ pub fn reference(q: &Product, a: &[f64], b: &[f64], bias: Option<&[f64]>, c: &mu
                         .sum();
                     let out = &mut c[at(&q.c, i, m, n)];
                     let before = if q.accumulate { *out } else { 0.0 };
-                    *out = f64::from(q.alpha) * sum + bias.map_or(0.0, |b| b[n]) + before;
+                    let shift = if q.bias_per_outer { o * q.n } else { 0 };
+                    *out = f64::from(q.alpha) * sum + bias.map_or(0.0, |b| b[shift + n]) + before;
                 }
             }
         }
@@ -356,10 +360,25 @@ pub fn cases() -> Vec<Case> {
     };
     for variant in [Variant::Direct, Variant::Tiled, Variant::Uniform] {
         let (q, s) = (batch * seq * heads * dh, batch * heads * seq * seq);
+        let members = ensemble();
+        let (x, w) = (members.m * members.k, 3 * members.n * members.k);
+        cases.push(case(format!("ensemble {variant:?}"), variant, members, x, w, true));
         cases.push(case(format!("attention scores {variant:?}"), variant, scores, q, q / 2, false));
         cases.push(case(format!("attention mix {variant:?}"), variant, mix, s, q / 2, false));
     }
     cases
+}
+
+/// An ensemble's encoder: one batch, three members with their own weights and biases.
+fn ensemble() -> Product {
+    let (rows, features, d) = (40, 72, 20);
+    Product {
+        b: Product::nt(rows, features, d).b.outer(features * d),
+        c: View::rows(features).outer(rows * features),
+        outer: 3,
+        bias_per_outer: true,
+        ..Product::nt(rows, features, d)
+    }
 }
 
 fn case(what: String, variant: Variant, q: Product, a: usize, b: usize, bias: bool) -> Case {
@@ -374,11 +393,12 @@ fn case(what: String, variant: Variant, q: Product, a: usize, b: usize, bias: bo
         (_, false, false) => DIRECT_NN.name,
     };
     Case::new(name, what, 5e-6, move |gpu| {
-        let (av, bv, biasv) = (values(1, a), values(2, b), values(3, q.n));
+        let biases = if q.bias_per_outer { q.outer * q.n } else { q.n };
+        let (av, bv, biasv) = (values(1, a), values(2, b), values(3, biases));
         let size = q.outer * q.inner * q.m * q.n;
         let cv = values(4, size);
         let (at, bt) = (gpu.upload(&av, &[a])?, gpu.upload(&bv, &[b])?);
-        let biast = gpu.upload(&biasv, &[q.n])?;
+        let biast = gpu.upload(&biasv, &[biases])?;
         let ct = gpu.upload(&cv, &[size])?;
         matmul_by(gpu, variant, &q, &at, &bt, bias.then_some(&biast), &ct)?;
         let mut expected = wide(&cv);

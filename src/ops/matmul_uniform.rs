@@ -120,7 +120,8 @@ pub fn matmul_uniform(
     bias: Option<&Tensor>,
     c: &Tensor,
 ) -> Result<bool> {
-    if bias.is_some() && q.n > FLOATS {
+    // A bias window begins at a multiple of ALIGN and is read by fours.
+    if bias.is_some() && (q.n + ALIGN > FLOATS || (q.bias_per_outer && q.n % 4 != 0)) {
         return Ok(false);
     }
     match plan(q) {
@@ -176,6 +177,7 @@ fn run(
     // Whole windows only reach what exists: the pool pads buffers by one window.
     let at = |floats: usize| ((floats / ALIGN * ALIGN) as u64 * 4, (floats % ALIGN) as u32);
     for outer in 0..q.outer {
+        let (bias_at, bias_shift) = at(if q.bias_per_outer { outer * q.n } else { 0 });
         for inner in 0..inner_steps {
             let a0 = q.a.offset + outer * q.a.outer + inner * q.a.inner;
             let b0 = q.b.offset + outer * q.b.outer + inner / q.b_group * q.b.inner;
@@ -204,7 +206,7 @@ fn run(
                             c_off: (c0 + m0 * q.c.row + n0) as u32,
                             c_row: q.c.row as u32,
                             c_inner: q.c.inner as u32,
-                            bias_shift: n0 as u32,
+                            bias_shift: bias_shift + n0 as u32,
                             has_bias: u32::from(bias.is_some() && k0 == 0),
                             accumulate: u32::from(q.accumulate || k0 > 0),
                             alpha: q.alpha,
@@ -216,7 +218,7 @@ fn run(
                             let (from, _) = at(b_first + if used { w * kb * b_row } else { 0 });
                             tensors.push((b, if w == 0 { b_at } else { from }));
                         }
-                        tensors.push((bias.unwrap_or(a), 0));
+                        tensors.push((bias.unwrap_or(a), bias_at));
                         tensors.push((c, 0));
                         let grid = [
                             (params.n as usize).div_ceil(tile_n) as u32,

@@ -3,19 +3,36 @@
 //! The table of cases ([`cases::all`]) runs in `cargo test` and in `mosaec selftest`.
 
 pub mod activation;
+pub mod adam;
 pub mod cases;
+pub mod clip_scale;
+pub mod column_sum;
 pub mod combine;
+pub mod count_above;
 pub mod cross_entropy;
 pub mod gather_rows;
+pub mod invert_entries;
 pub mod kl_divergence;
+pub mod mark_entries;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_uniform;
 pub mod norm;
+pub mod project_rows;
+pub mod relu_gradient;
+pub mod relu_in_place;
 pub mod rope;
+pub mod row_sum;
 pub mod scale_columns;
 pub mod softmax_causal;
+pub mod sparse_decode;
+pub mod sparse_dots;
+pub mod sparse_gradients;
+pub mod subtract_bias;
+pub mod topk;
 pub mod transpose;
+pub mod unit_rows;
+pub mod update_since;
 
 use crate::gpu::Kernel;
 
@@ -39,6 +56,23 @@ pub static KERNELS: &[&Kernel] = &[
     &scale_columns::KERNEL,
     &cross_entropy::KERNEL,
     &kl_divergence::KERNEL,
+    &adam::KERNEL,
+    &clip_scale::KERNEL,
+    &column_sum::KERNEL,
+    &count_above::KERNEL,
+    &invert_entries::KERNEL,
+    &mark_entries::KERNEL,
+    &project_rows::KERNEL,
+    &relu_gradient::KERNEL,
+    &relu_in_place::KERNEL,
+    &row_sum::KERNEL,
+    &sparse_decode::KERNEL,
+    &sparse_dots::KERNEL,
+    &sparse_gradients::KERNEL,
+    &subtract_bias::KERNEL,
+    &topk::KERNEL,
+    &unit_rows::KERNEL,
+    &update_since::KERNEL,
 ];
 
 /// WebGPU's limit on workgroups per dimension.

@@ -1,0 +1,22 @@
+// out[m, r, c] = x[r, c] - bias[m, c]
+//
+// x: [rows, cols], the same batch for every member; bias: [members, cols]; out: [members, rows, cols].
+// 64 lanes and 256 elements a workgroup, grid folded. Exact up to rounding.
+struct Params { total: u32, rows: u32, cols: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+
+@compute @workgroup_size(64, 1, 1)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+  let base = flat_group(wid, nwg) * 256u + lane;
+  for (var j = 0u; j < 4u; j++) {
+    let i = base + j * 64u;
+    if (i < p.total) {
+      let matrix = p.rows * p.cols;
+      out[i] = x[i % matrix] - bias[(i / matrix) * p.cols + i % p.cols];
+    }
+  }
+}

@@ -1,0 +1,55 @@
+//! One batch minus the bias of every member.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::cases::{Case, values, wide};
+use super::{element_grid};
+use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::kernel;
+
+pub static KERNEL: Kernel = kernel!("subtract_bias", lib: ["grid"]);
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    total: u32,
+    rows: u32,
+    cols: u32,
+}
+
+/// `[members, rows, cols]`: `x` (`[rows, cols]`) minus each member's `bias` (`[members, cols]`).
+///
+/// # Errors
+/// Shapes that do not fit, or out of memory.
+pub fn subtract_bias(gpu: &Gpu, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let members = bias.rows();
+    bias.expect_len("subtract_bias", "bias", members * x.cols())?;
+    let out = gpu.f32(&[members, x.rows(), x.cols()])?;
+    let params = Params {
+        total: out.len() as u32,
+        rows: x.rows() as u32,
+        cols: x.cols() as u32,
+    };
+    gpu.dispatch(&KERNEL, &[], &params, &[x, bias, &out], element_grid(out.len()))?;
+    Ok(out)
+}
+
+/// The same in f64 on the CPU.
+pub fn reference(x: &[f64], bias: &[f64], cols: usize) -> Vec<f64> {
+    bias.chunks(cols)
+        .flat_map(|b| x.iter().enumerate().map(move |(i, v)| v - b[i % cols]))
+        .collect()
+}
+
+pub fn cases() -> Vec<Case> {
+    [(1, 1, 1), (3, 20, 33)]
+        .into_iter()
+        .map(|(members, rows, cols)| {
+            Case::new(KERNEL.name, format!("{members} x {rows}x{cols}"), 1e-6, move |gpu| {
+                let (x, b) = (values(1, rows * cols), values(2, members * cols));
+                let out = subtract_bias(gpu, &gpu.upload(&x, &[rows, cols])?, &gpu.upload(&b, &[members, cols])?)?;
+                Ok(vec![(out, reference(&wide(&x), &wide(&b), cols))])
+            })
+        })
+        .collect()
+}
