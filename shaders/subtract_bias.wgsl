@@ -1,8 +1,8 @@
-// out[m, r, c] = x[r, c] - bias[m, c]
+// out[m, r, c] = sign * (x[r, c] - bias[m, c])
 //
 // x: [rows, cols], the same batch for every member; bias: [members, cols]; out: [members, rows, cols].
 // 64 lanes and 256 elements a workgroup, grid folded. Exact up to rounding.
-struct Params { total: u32, rows: u32, cols: u32 }
+struct Params { total: u32, rows: u32, cols: u32, sign: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let i = base + j * 64u;
     if (i < p.total) {
       let matrix = p.rows * p.cols;
-      out[i] = x[i % matrix] - bias[(i / matrix) * p.cols + i % p.cols];
+      out[i] = p.sign * (x[i % matrix] - bias[(i / matrix) * p.cols + i % p.cols]);
     }
   }
 }

@@ -1,7 +1,8 @@
-// The k largest of each row, as a list: index[r, 0..k), value[r, 0..k) = max(x, 0)
+// The ks[member] largest of each row, as a list: index[r, 0..k), value[r, 0..k) = max(x, 0)
 //
-// x: [rows, cols]; index: u32 [rows, k], value: [rows, k]; k <= cols. Members of an ensemble lie one
-// after another: row r belongs to member r / rows_per_member. With `masked`, only columns with
+// x: [rows, cols]; index: u32 [rows, k], value: [rows, k]; ks: u32 [members], 0 < ks <= k and <= cols;
+// what a list has beyond its ks is (0, 0.0). Members of an ensemble lie one after another: row r
+// belongs to member r / rows_per_member. With `masked`, only columns with
 // since[member, col] > limit take part; where fewer than k do, the rest of the list is (0, 0.0), and a
 // member without any (count[member] = 0) leaves its list alone.
 // Ties go to the lowest column. The order of a list is fixed (by lane, then column), not sorted.
@@ -14,8 +15,9 @@ struct Params { rows: u32, cols: u32, k: u32, rows_per_member: u32, masked: u32,
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> since: array<u32>;
 @group(0) @binding(3) var<storage, read> count: array<u32>;
-@group(0) @binding(4) var<storage, read_write> index: array<u32>;
-@group(0) @binding(5) var<storage, read_write> value: array<f32>;
+@group(0) @binding(4) var<storage, read> ks: array<u32>;
+@group(0) @binding(5) var<storage, read_write> index: array<u32>;
+@group(0) @binding(6) var<storage, read_write> value: array<f32>;
 
 override WG: u32 = 64u;
 // 1: keep a lane's keys in private memory (CPU rasterisers, where that is a plain array).
@@ -54,28 +56,29 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let row = flat_group(wid, nwg);
   if (row >= p.rows) { return; }
   if (p.masked != 0u && count[row / p.rows_per_member] == 0u) { return; }
+  let k = ks[row / p.rows_per_member];
   if (CACHED != 0u) {
     for (var c = lane; c < p.cols; c += WG) { cache[c / WG] = load(row, c); }
   }
   // Largest `cut` with at least `want` keys >= cut.
   var cut = 0u;
   var reached = p.cols;
-  for (var bit = 31u; bit < 32u && reached != p.k; bit--) {
+  for (var bit = 31u; bit < 32u && reached != k; bit--) {
     let probe = cut | (1u << bit);
     var n = 0u;
     for (var c = lane; c < p.cols; c += WG) { n += select(0u, 1u, key(row, c) >= probe); }
     let all = total(lane, n);
-    if (all >= p.k) {
+    if (all >= k) {
       cut = probe;
       reached = all;
     }
   }
   // Among equals at the cut, columns below `bound` are taken.
   var bound = p.cols;
-  if (reached > p.k) {
+  if (reached > k) {
     var above = 0u;
     for (var c = lane; c < p.cols; c += WG) { above += select(0u, 1u, key(row, c) > cut); }
-    let want = p.k - total(lane, above);
+    let want = k - total(lane, above);
     var low = 0u;
     var high = p.cols;
     while (low < high) {
@@ -93,6 +96,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   }
   counts[lane] = mine;
   workgroupBarrier();
+  for (var j = k + lane; j < p.k; j += WG) {
+    index[row * p.k + j] = 0u;
+    value[row * p.k + j] = 0.0;
+  }
   var at = row * p.k;
   for (var i = 0u; i < lane; i++) { at += counts[i]; }
   for (var c = lane; c < p.cols; c += WG) {

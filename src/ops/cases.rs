@@ -138,6 +138,7 @@ pub fn all() -> Vec<Case> {
         super::sparse_gradients::cases(),
         super::subtract_bias::cases(),
         super::topk::cases(),
+        super::densify::cases(),
         super::unit_rows::cases(),
         super::update_since::cases(),
     ]

@@ -17,11 +17,21 @@ struct Params {
     cols: u32,
     stride: u32,
     from_col: u32,
+    accumulate: u32,
     scale: f32,
 }
 
-/// Writes `scale * sum over rows` of `x` (`[batch, rows, cols]`) into column `from_col` of `out`
-/// (`[batch * cols, stride]`).
+/// Where [`column_sum_into`] puts its sums: column `from_col` of a tensor of `[batch * cols, stride]`.
+#[derive(Clone, Copy)]
+pub struct Column<'a> {
+    pub tensor: &'a Tensor,
+    pub stride: usize,
+    pub from_col: usize,
+    /// Add to what is there.
+    pub accumulate: bool,
+}
+
+/// Writes `scale * sum over rows` of `x` (`[batch, rows, cols]`).
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -30,21 +40,20 @@ pub fn column_sum_into(
     x: &Tensor,
     [batch, rows, cols]: [usize; 3],
     scale: f32,
-    out: &Tensor,
-    stride: usize,
-    from_col: usize,
+    out: Column<'_>,
 ) -> Result<()> {
     x.expect_len("column_sum", "x", batch * rows * cols)?;
-    out.expect_len("column_sum", "out", batch * cols * stride)?;
+    out.tensor.expect_len("column_sum", "out", batch * cols * out.stride)?;
     let params = Params {
         batch: batch as u32,
         rows: rows as u32,
         cols: cols as u32,
-        stride: stride as u32,
-        from_col: from_col as u32,
+        stride: out.stride as u32,
+        from_col: out.from_col as u32,
+        accumulate: u32::from(out.accumulate),
         scale,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[x, out], fold((batch * cols).div_ceil(64)))
+    gpu.dispatch(&KERNEL, &[], &params, &[x, out.tensor], fold((batch * cols).div_ceil(64)))
 }
 
 /// `scale * sum over rows`: `[batch, cols]` from `[batch, rows, cols]`.
@@ -53,7 +62,8 @@ pub fn column_sum_into(
 /// Shapes that do not fit, or out of memory.
 pub fn column_sum(gpu: &Gpu, x: &Tensor, shape: [usize; 3], scale: f32) -> Result<Tensor> {
     let out = gpu.f32(&[shape[0], shape[2]])?;
-    column_sum_into(gpu, x, shape, scale, &out, 1, 0)?;
+    let into = Column { tensor: &out, stride: 1, from_col: 0, accumulate: false };
+    column_sum_into(gpu, x, shape, scale, into)?;
     Ok(out)
 }
 
@@ -74,8 +84,16 @@ pub fn cases() -> Vec<Case> {
         .map(|shape: [usize; 3]| {
             Case::new(KERNEL.name, format!("{shape:?}"), 1e-5, move |gpu| {
                 let v = values(1, shape.iter().product());
-                let out = column_sum(gpu, &gpu.upload(&v, &shape)?, shape, 0.5)?;
-                Ok(vec![(out, reference(&v, shape, 0.5))])
+                let x = gpu.upload(&v, &shape)?;
+                let out = column_sum(gpu, &x, shape, 0.5)?;
+                // Again on top, into the last of three columns.
+                let wide = gpu.zeros(&[out.len(), 3])?;
+                let into = Column { tensor: &wide, stride: 3, from_col: 2, accumulate: true };
+                column_sum_into(gpu, &x, shape, 0.25, into)?;
+                column_sum_into(gpu, &x, shape, 0.25, into)?;
+                let want = reference(&v, shape, 0.5);
+                let want_wide = want.iter().flat_map(|v| [0.0, 0.0, *v]).collect();
+                Ok(vec![(out, want), (wide, want_wide)])
             })
         })
         .collect()

@@ -10,6 +10,7 @@ pub mod column_sum;
 pub mod combine;
 pub mod count_above;
 pub mod cross_entropy;
+pub mod densify;
 pub mod gather_rows;
 pub mod invert_entries;
 pub mod kl_divergence;
@@ -71,6 +72,7 @@ pub static KERNELS: &[&Kernel] = &[
     &sparse_gradients::KERNEL,
     &subtract_bias::KERNEL,
     &topk::KERNEL,
+    &densify::KERNEL,
     &unit_rows::KERNEL,
     &update_since::KERNEL,
 ];

@@ -15,13 +15,14 @@ struct Params {
     total: u32,
     rows: u32,
     cols: u32,
+    sign: f32,
 }
 
-/// `[members, rows, cols]`: `x` (`[rows, cols]`) minus each member's `bias` (`[members, cols]`).
+/// `[members, rows, cols]`: `sign` times `x` (`[rows, cols]`) minus each member's `bias` (`[members, cols]`).
 ///
 /// # Errors
 /// Shapes that do not fit, or out of memory.
-pub fn subtract_bias(gpu: &Gpu, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn subtract_bias(gpu: &Gpu, sign: f32, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let members = bias.rows();
     bias.expect_len("subtract_bias", "bias", members * x.cols())?;
     let out = gpu.f32(&[members, x.rows(), x.cols()])?;
@@ -29,15 +30,16 @@ pub fn subtract_bias(gpu: &Gpu, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         total: out.len() as u32,
         rows: x.rows() as u32,
         cols: x.cols() as u32,
+        sign,
     };
     gpu.dispatch(&KERNEL, &[], &params, &[x, bias, &out], element_grid(out.len()))?;
     Ok(out)
 }
 
-/// The same in f64 on the CPU.
+/// The same in f64 on the CPU, sign -1.
 pub fn reference(x: &[f64], bias: &[f64], cols: usize) -> Vec<f64> {
     bias.chunks(cols)
-        .flat_map(|b| x.iter().enumerate().map(move |(i, v)| v - b[i % cols]))
+        .flat_map(|b| x.iter().enumerate().map(move |(i, v)| b[i % cols] - v))
         .collect()
 }
 
@@ -47,7 +49,7 @@ pub fn cases() -> Vec<Case> {
         .map(|(members, rows, cols)| {
             Case::new(KERNEL.name, format!("{members} x {rows}x{cols}"), 1e-6, move |gpu| {
                 let (x, b) = (values(1, rows * cols), values(2, members * cols));
-                let out = subtract_bias(gpu, &gpu.upload(&x, &[rows, cols])?, &gpu.upload(&b, &[members, cols])?)?;
+                let out = subtract_bias(gpu, -1.0, &gpu.upload(&x, &[rows, cols])?, &gpu.upload(&b, &[members, cols])?)?;
                 Ok(vec![(out, reference(&wide(&x), &wide(&b), cols))])
             })
         })

@@ -60,13 +60,42 @@ pub struct Among<'a> {
     pub count: &'a Tensor,
 }
 
-/// The `k` largest of each row of `x` (`[members * rows, cols]`), negative ones set to 0.
+/// How many each member keeps; made once, since it is read by every call.
+#[derive(Clone, Debug)]
+pub struct Ks {
+    per_member: Tensor,
+    most: usize,
+    least: usize,
+}
+
+impl Ks {
+    /// One k for each member.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn new(gpu: &Gpu, ks: &[usize]) -> Result<Ks> {
+        let words: Vec<u32> = ks.iter().map(|k| *k as u32).collect();
+        Ok(Ks {
+            per_member: gpu.upload_u32(&words, &[words.len()])?,
+            most: ks.iter().copied().max().unwrap_or(0),
+            least: ks.iter().copied().min().unwrap_or(0),
+        })
+    }
+
+    /// The longest list.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+}
+
+/// The largest of each row of `x` (`[members * rows, cols]`), negative ones set to 0; lists are as long
+/// as the largest k.
 ///
 /// # Errors
 /// k of 0 or more than the columns, or out of memory.
-pub fn topk(gpu: &Gpu, x: &Tensor, members: usize, k: usize, among: Option<Among<'_>>) -> Result<Codes> {
-    let (rows, cols) = (x.rows(), x.cols());
-    if k == 0 || k > cols || rows % members != 0 {
+pub fn topk(gpu: &Gpu, x: &Tensor, ks: &Ks, among: Option<Among<'_>>) -> Result<Codes> {
+    let (rows, cols, members, k) = (x.rows(), x.cols(), ks.per_member.len(), ks.most);
+    if ks.least == 0 || k > cols || rows % members != 0 {
         return Err(GpuError::Shape {
             op: "topk",
             name: "x",
@@ -92,7 +121,7 @@ pub fn topk(gpu: &Gpu, x: &Tensor, members: usize, k: usize, among: Option<Among
         true if cols <= CACHE => SMALL_CACHED,
         true => SMALL,
     };
-    gpu.dispatch(&KERNEL, constants, &params, &[x, since, count, &index, &value], fold(rows))?;
+    gpu.dispatch(&KERNEL, constants, &params, &[x, since, count, &ks.per_member, &index, &value], fold(rows))?;
     Ok(Codes { index, value, k, members })
 }
 
@@ -132,7 +161,9 @@ pub fn cases() -> Vec<Case> {
             let count = [since.iter().filter(|s| **s > 1).count() as u32, 0];
             let (since_t, count_t) = (gpu.upload_u32(&since, &[members, cols])?, gpu.upload_u32(&count, &[2])?);
             let among = Among { since: &since_t, limit: 1, count: &count_t };
-            let codes = topk(gpu, &gpu.upload(&v, &[rows, cols])?, members, k, masked.then_some(among))?;
+            // Lists longer than k end in empty entries.
+            let ks = Ks::new(gpu, &vec![k; members])?;
+            let codes = topk(gpu, &gpu.upload(&v, &[rows, cols])?, &ks, masked.then_some(among))?;
             // Order within a list is free, so lists are compared as dense rows of value + 1.
             let checked = if masked { rows / 2 } else { rows };
             let chosen = reference(&v, cols, k, |r, c| !masked || since[r / (rows / members) * cols + c] > 1);
