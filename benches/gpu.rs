@@ -7,7 +7,10 @@ use mosaec::ops::matmul::{Product, Variant, matmul_by};
 
 fn main() {
     pollster::block_on(async {
-        let options = GpuOptions { adapter: std::env::var("MOSAEC_ADAPTER").ok(), ..Default::default() };
+        let options = GpuOptions {
+            adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+            ..Default::default()
+        };
         let gpu = match Gpu::open(&options).await {
             Ok(gpu) => gpu,
             Err(e) => return eprintln!("error: {e}"),
@@ -15,14 +18,29 @@ fn main() {
         println!("{}", gpu.description().line());
         println!("{:<34} {:>8} {:>10}", "product", "ms", "GFLOP/s");
         for (name, q) in [
-            ("encoder   nt 1024 x 1024 x 128", Product::nt(1024, 1024, 128)),
-            ("decoder   nn 1024 x 128 x 1024", Product::new(1024, 128, 1024)),
-            ("gradient  tn 1024 x 128 x 1024", Product::tn(1024, 128, 1024)),
+            (
+                "encoder   nt 1024 x 1024 x 128",
+                Product::nt(1024, 1024, 128),
+            ),
+            (
+                "decoder   nn 1024 x 128 x 1024",
+                Product::new(1024, 128, 1024),
+            ),
+            (
+                "gradient  tn 1024 x 128 x 1024",
+                Product::tn(1024, 128, 1024),
+            ),
             ("mlp in    nt 4096 x 512 x 128", Product::nt(4096, 512, 128)),
             ("mlp out   nt 4096 x 128 x 512", Product::nt(4096, 128, 512)),
-            ("square    nt 1024 x 1024 x 1024", Product::nt(1024, 1024, 1024)),
+            (
+                "square    nt 1024 x 1024 x 1024",
+                Product::nt(1024, 1024, 1024),
+            ),
             ("narrow    nn 1024 x 32 x 128", Product::new(1024, 32, 128)),
-            ("mlp out   nn 4096 x 128 x 512", Product::new(4096, 128, 512)),
+            (
+                "mlp out   nn 4096 x 128 x 512",
+                Product::new(4096, 128, 512),
+            ),
             ("one row   nt 1 x 512 x 128", Product::nt(1, 512, 128)),
         ] {
             for variant in [Variant::Direct, Variant::Uniform, Variant::Tiled] {
@@ -46,7 +64,11 @@ fn main() {
                     gpu.settle().await.expect("device");
                 }
                 let seconds = start.elapsed().as_secs_f64() / f64::from(count);
-                println!("{name:<34} {:>8.2} {:>10.1} {variant:?}", 1e3 * seconds, q.flops() / seconds / 1e9);
+                println!(
+                    "{name:<34} {:>8.2} {:>10.1} {variant:?}",
+                    1e3 * seconds,
+                    q.flops() / seconds / 1e9
+                );
             }
         }
     });

@@ -36,14 +36,14 @@ DIRECT_HEAD = """\
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
-fn put(row: u32, col: u32, v: vec4<f32>, base: u32) {{
+fn put(row: u32, col: u32, v: vec4<f32>, base: u32, bias_at: u32) {{
   if (row >= p.m_end) {{ return; }}
   for (var j = 0u; j < 4u; j++) {{
     let n = col + j;
     if (n < p.n) {{
       let at = base + row * p.ldc + n;
       var x = v[j] * p.alpha;
-      if (p.has_bias != 0u) {{ x += bias[p.bias_off + n]; }}
+      if (p.has_bias != 0u) {{ x += bias[bias_at + n]; }}
       if (p.accumulate != 0u) {{ x += c[at]; }}
       c[at] = x;
     }}
@@ -87,7 +87,7 @@ def direct_head(title, contract, rows, vecs):
 
 
 def direct_end(rows, vecs):
-    return [f"  put(m0 + {i}u, n0 + {4 * v}u, c{i}_{v}, base_c);" for i, v in tile(rows, vecs)] + ["}"]
+    return [f"  put(m0 + {i}u, n0 + {4 * v}u, c{i}_{v}, base_c, outer * p.bias_outer);" for i, v in tile(rows, vecs)] + ["}"]
 
 
 def direct_nt(rows, vecs):

@@ -9,3 +9,4 @@ pub mod data;
 pub mod gpu;
 pub mod ops;
 pub mod report;
+pub mod sae;

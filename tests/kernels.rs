@@ -15,13 +15,21 @@ fn run(options: &GpuOptions) {
                 failed.push(outcome);
             }
         }
-        assert!(failed.is_empty(), "{} of {count} failed: {failed:#?}", failed.len());
+        assert!(
+            failed.is_empty(),
+            "{} of {count} failed: {failed:#?}",
+            failed.len()
+        );
     });
 }
 
 #[test]
 fn every_kernel_agrees_with_its_reference() {
-    run(&GpuOptions { noise: true, default_limits: true, ..GpuOptions::default() });
+    run(&GpuOptions {
+        noise: true,
+        default_limits: true,
+        ..GpuOptions::default()
+    });
 }
 
 #[test]

@@ -11,6 +11,22 @@ pub type Result<T, E = DataError> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
+    /// A safetensors file that cannot be read as what it should be.
+    #[error("{path}: {why}")]
+    Tensors {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file that could not be written; what was there before still is.
+    #[error("cannot write {path}: {why}. What was there before is unchanged")]
+    Write {
+        /// The file.
+        path: String,
+        /// What the file system said.
+        why: String,
+    },
     /// A file could not be read.
     #[error("cannot read {path}: {source}")]
     Read {

@@ -15,6 +15,7 @@ pub mod ioi_templates;
 pub mod rng;
 mod spelling;
 mod split;
+pub mod tensors;
 pub mod text;
 pub mod tokenizer;
 

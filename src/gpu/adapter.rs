@@ -126,7 +126,11 @@ async fn all(noop: bool) -> Vec<wgpu::Adapter> {
 
 /// All adapters of this machine, best first.
 pub async fn list() -> Vec<AdapterDescription> {
-    all(false).await.iter().map(AdapterDescription::new).collect()
+    all(false)
+        .await
+        .iter()
+        .map(AdapterDescription::new)
+        .collect()
 }
 
 pub(super) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {

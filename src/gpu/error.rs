@@ -33,7 +33,9 @@ pub enum GpuError {
         asked: u64,
         in_use: u64,
     },
-    #[error("the GPU device was lost ({0}). Run the command again; a trained run goes on with --resume")]
+    #[error(
+        "the GPU device was lost ({0}). Run the command again; a trained run goes on with --resume"
+    )]
     Lost(String),
     #[error("the GPU driver reported an error: {0}")]
     Device(String),

@@ -89,11 +89,7 @@ pub(super) struct Pipeline {
 /// Bytes of one parameter slot: the largest offset alignment WebGPU allows.
 pub(super) const SLOT: u64 = 256;
 
-pub(super) fn build(
-    device: &wgpu::Device,
-    kernel: &Kernel,
-    constants: &[(&str, f64)],
-) -> Pipeline {
+pub(super) fn build(device: &wgpu::Device, kernel: &Kernel, constants: &[(&str, f64)]) -> Pipeline {
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(kernel.name),
         source: wgpu::ShaderSource::Wgsl(kernel.source().into()),

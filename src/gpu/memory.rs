@@ -161,10 +161,23 @@ mod tests {
 
     #[test]
     fn size_classes_waste_at_most_an_eighth() {
-        for bytes in [1, 255, 256, 257, 4096, 5000, 1 << 20, (1 << 27) - 3, 1 << 27] {
+        for bytes in [
+            1,
+            255,
+            256,
+            257,
+            4096,
+            5000,
+            1 << 20,
+            (1 << 27) - 3,
+            1 << 27,
+        ] {
             let class = size_class(bytes);
             assert!(class >= bytes && class % 256 == 0);
-            assert!(bytes < 4096 || class as f64 <= bytes as f64 * 1.125, "{bytes} -> {class}");
+            assert!(
+                bytes < 4096 || class as f64 <= bytes as f64 * 1.125,
+                "{bytes} -> {class}"
+            );
         }
         assert_eq!(size_class(1 << 27), 1 << 27);
     }

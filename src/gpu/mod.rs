@@ -372,10 +372,9 @@ impl Gpu {
         let inner = &self.0;
         let (id, pipeline) = self.pipeline(kernel, constants);
         for (i, access) in pipeline.accesses.iter().enumerate() {
-            let clash = tensors
-                .iter()
-                .enumerate()
-                .any(|(j, (t, _))| *access == Access::Write && j != i && t.same_buffer(tensors[i].0));
+            let clash = tensors.iter().enumerate().any(|(j, (t, _))| {
+                *access == Access::Write && j != i && t.same_buffer(tensors[i].0)
+            });
             if clash {
                 return Err(GpuError::Shape {
                     op: kernel.name,
@@ -482,7 +481,9 @@ impl Gpu {
     /// Device lost or another asynchronous failure, or a tensor that is not f32.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
         tensor.expect_dtype("read", "tensor", DType::F32)?;
-        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor).await?))
+        Ok(bytemuck::pod_collect_to_vec(
+            &self.read_bytes(tensor).await?,
+        ))
     }
 
     /// As [`Gpu::read`], for u32.
@@ -491,7 +492,9 @@ impl Gpu {
     /// As [`Gpu::read`].
     pub async fn read_u32(&self, tensor: &Tensor) -> Result<Vec<u32>> {
         tensor.expect_dtype("read", "tensor", DType::U32)?;
-        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor).await?))
+        Ok(bytemuck::pod_collect_to_vec(
+            &self.read_bytes(tensor).await?,
+        ))
     }
 
     /// Waits until all recorded work is done.

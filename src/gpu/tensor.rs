@@ -93,7 +93,12 @@ impl Tensor {
     }
 
     /// Checks the shape, for the head of an operation.
-    pub fn expect_shape(&self, op: &'static str, name: &'static str, shape: &[usize]) -> Result<()> {
+    pub fn expect_shape(
+        &self,
+        op: &'static str,
+        name: &'static str,
+        shape: &[usize],
+    ) -> Result<()> {
         if self.shape == shape {
             return Ok(());
         }

@@ -35,7 +35,12 @@ struct Params {
 ///
 /// # Errors
 /// A factor of another size, or out of memory.
-pub fn activation(gpu: &Gpu, kind: Activation, x: &Tensor, factor: Option<&Tensor>) -> Result<Tensor> {
+pub fn activation(
+    gpu: &Gpu,
+    kind: Activation,
+    x: &Tensor,
+    factor: Option<&Tensor>,
+) -> Result<Tensor> {
     if let Some(factor) = factor {
         factor.expect_len("activation", "factor", x.len())?;
     }
@@ -80,7 +85,12 @@ fn erf(x: f64) -> f64 {
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu] {
+    for kind in [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Silu,
+        Activation::Relu,
+    ] {
         for (n, scale, gated) in [(1, 1.0, false), (777, 4.0, true), (64, 100.0, false)] {
             let what = format!("{kind:?} {n} values to {scale}, gated {gated}");
             cases.push(Case::new(KERNEL.name, what, 2e-6, move |gpu| {

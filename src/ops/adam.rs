@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{element_grid};
+use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -55,7 +55,8 @@ pub fn adam(
     clip: Option<&Tensor>,
     [w, m, v]: [&Tensor; 3],
 ) -> Result<()> {
-    grad.tensor.expect_len("adam", "gradient", w.rows() * grad.stride)?;
+    grad.tensor
+        .expect_len("adam", "gradient", w.rows() * grad.stride)?;
     m.expect_shape("adam", "m", w.shape())?;
     v.expect_shape("adam", "v", w.shape())?;
     let t = step.t as f64;
@@ -87,33 +88,57 @@ pub fn reference(step: &AdamStep, g: f64, w: f64, m: f64, v: f64) -> (f64, f64, 
 }
 
 pub fn cases() -> Vec<Case> {
-    [(1, 1, 1, 1, 0, 1u64), (2, 33, 7, 15, 7, 1), (3, 10, 64, 64, 0, 1000)]
-        .into_iter()
-        .map(|(members, rows, cols, stride, from_col, t)| {
-            let what = format!("{members} x {rows}x{cols} from {from_col} of {stride}, step {t}");
-            Case::new(KERNEL.name, what, 1e-5, move |gpu| {
-                let shape = [members, rows, cols];
-                let n = members * rows * cols;
-                let step = AdamStep { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, t };
-                let (g, c) = (values(1, members * rows * stride), values(2, members));
-                let (wv, mv) = (values(3, n), values(4, n));
-                let vv: Vec<f32> = values(5, n).iter().map(|v| v * v).collect();
-                let (w, m, v) = (gpu.upload(&wv, &shape)?, gpu.upload(&mv, &shape)?, gpu.upload(&vv, &shape)?);
-                let grad = gpu.upload(&g, &[members * rows, stride])?;
-                let gradient = Gradient { tensor: &grad, stride, from_col };
-                adam(gpu, &step, gradient, Some(&gpu.upload(&c, &[members])?), [&w, &m, &v])?;
-                let mut want = [Vec::new(), Vec::new(), Vec::new()];
-                for i in 0..n {
-                    let gi = g[i / cols * stride + from_col + i % cols] * c[i / (rows * cols)];
-                    let [a, b, d] = [wv[i], mv[i], vv[i]].map(f64::from);
-                    let (a, b, d) = reference(&step, f64::from(gi), a, b, d);
-                    want[0].push(a);
-                    want[1].push(b);
-                    want[2].push(d);
-                }
-                let [a, b, d] = want;
-                Ok(vec![(w, a), (m, b), (v, d)])
-            })
+    [
+        (1, 1, 1, 1, 0, 1u64),
+        (2, 33, 7, 15, 7, 1),
+        (3, 10, 64, 64, 0, 1000),
+    ]
+    .into_iter()
+    .map(|(members, rows, cols, stride, from_col, t)| {
+        let what = format!("{members} x {rows}x{cols} from {from_col} of {stride}, step {t}");
+        Case::new(KERNEL.name, what, 1e-5, move |gpu| {
+            let shape = [members, rows, cols];
+            let n = members * rows * cols;
+            let step = AdamStep {
+                lr: 1e-2,
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+                t,
+            };
+            let (g, c) = (values(1, members * rows * stride), values(2, members));
+            let (wv, mv) = (values(3, n), values(4, n));
+            let vv: Vec<f32> = values(5, n).iter().map(|v| v * v).collect();
+            let (w, m, v) = (
+                gpu.upload(&wv, &shape)?,
+                gpu.upload(&mv, &shape)?,
+                gpu.upload(&vv, &shape)?,
+            );
+            let grad = gpu.upload(&g, &[members * rows, stride])?;
+            let gradient = Gradient {
+                tensor: &grad,
+                stride,
+                from_col,
+            };
+            adam(
+                gpu,
+                &step,
+                gradient,
+                Some(&gpu.upload(&c, &[members])?),
+                [&w, &m, &v],
+            )?;
+            let mut want = [Vec::new(), Vec::new(), Vec::new()];
+            for i in 0..n {
+                let gi = g[i / cols * stride + from_col + i % cols] * c[i / (rows * cols)];
+                let [a, b, d] = [wv[i], mv[i], vv[i]].map(f64::from);
+                let (a, b, d) = reference(&step, f64::from(gi), a, b, d);
+                want[0].push(a);
+                want[1].push(b);
+                want[2].push(d);
+            }
+            let [a, b, d] = want;
+            Ok(vec![(w, a), (m, b), (v, d)])
         })
-        .collect()
+    })
+    .collect()
 }

@@ -63,11 +63,18 @@ impl Case {
         for ((tensor, expected), (again, _)) in first.iter().zip(&second) {
             let (values, bits) = read(gpu, tensor).await?;
             reproducible &= bits == read(gpu, again).await?.1;
-            let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(1e-30);
+            let scale = expected
+                .iter()
+                .fold(0.0f64, |m, v| m.max(v.abs()))
+                .max(1e-30);
             for (got, want) in values.iter().zip(expected) {
                 let off = (got - want).abs() / scale;
                 // A NaN must not pass: `max` would drop it.
-                error = if off.is_nan() { f64::INFINITY } else { error.max(off) };
+                error = if off.is_nan() {
+                    f64::INFINITY
+                } else {
+                    error.max(off)
+                };
             }
             if values.len() != expected.len() {
                 error = f64::INFINITY;

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -27,13 +27,22 @@ pub fn clip_scale(gpu: &Gpu, limit: f32, a: &Tensor, b: &Tensor) -> Result<Tenso
         members: a.len() as u32,
         limit,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[a, b, &out], fold(a.len().div_ceil(64)))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[a, b, &out],
+        fold(a.len().div_ceil(64)),
+    )?;
     Ok(out)
 }
 
 /// The same in f64 on the CPU.
 pub fn reference(limit: f64, a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| (limit / ((a + b).sqrt() + 1e-6)).min(1.0)).collect()
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (limit / ((a + b).sqrt() + 1e-6)).min(1.0))
+        .collect()
 }
 
 pub fn cases() -> Vec<Case> {
@@ -41,7 +50,8 @@ pub fn cases() -> Vec<Case> {
         .into_iter()
         .map(|n| {
             Case::new(KERNEL.name, format!("{n} members"), 1e-6, move |gpu| {
-                let [a, b] = [1, 2].map(|s| -> Vec<f32> { values(s, n).iter().map(|v| v + 1.0).collect() });
+                let [a, b] =
+                    [1, 2].map(|s| -> Vec<f32> { values(s, n).iter().map(|v| v + 1.0).collect() });
                 let out = clip_scale(gpu, 1.0, &gpu.upload(&a, &[n])?, &gpu.upload(&b, &[n])?)?;
                 Ok(vec![(out, reference(1.0, &wide(&a), &wide(&b)))])
             })

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -43,7 +43,8 @@ pub fn column_sum_into(
     out: Column<'_>,
 ) -> Result<()> {
     x.expect_len("column_sum", "x", batch * rows * cols)?;
-    out.tensor.expect_len("column_sum", "out", batch * cols * out.stride)?;
+    out.tensor
+        .expect_len("column_sum", "out", batch * cols * out.stride)?;
     let params = Params {
         batch: batch as u32,
         rows: rows as u32,
@@ -53,7 +54,13 @@ pub fn column_sum_into(
         accumulate: u32::from(out.accumulate),
         scale,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[x, out.tensor], fold((batch * cols).div_ceil(64)))
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[x, out.tensor],
+        fold((batch * cols).div_ceil(64)),
+    )
 }
 
 /// `scale * sum over rows`: `[batch, cols]` from `[batch, rows, cols]`.
@@ -62,7 +69,12 @@ pub fn column_sum_into(
 /// Shapes that do not fit, or out of memory.
 pub fn column_sum(gpu: &Gpu, x: &Tensor, shape: [usize; 3], scale: f32) -> Result<Tensor> {
     let out = gpu.f32(&[shape[0], shape[2]])?;
-    let into = Column { tensor: &out, stride: 1, from_col: 0, accumulate: false };
+    let into = Column {
+        tensor: &out,
+        stride: 1,
+        from_col: 0,
+        accumulate: false,
+    };
     column_sum_into(gpu, x, shape, scale, into)?;
     Ok(out)
 }
@@ -88,7 +100,12 @@ pub fn cases() -> Vec<Case> {
                 let out = column_sum(gpu, &x, shape, 0.5)?;
                 // Again on top, into the last of three columns.
                 let wide = gpu.zeros(&[out.len(), 3])?;
-                let into = Column { tensor: &wide, stride: 3, from_col: 2, accumulate: true };
+                let into = Column {
+                    tensor: &wide,
+                    stride: 3,
+                    from_col: 2,
+                    accumulate: true,
+                };
                 column_sum_into(gpu, &x, shape, 0.25, into)?;
                 column_sum_into(gpu, &x, shape, 0.25, into)?;
                 let want = reference(&v, shape, 0.5);

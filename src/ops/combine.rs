@@ -72,17 +72,22 @@ pub fn cases() -> Vec<Case> {
     [(1, 1), (600, 600), (21 * 37, 37)]
         .into_iter()
         .map(|(n, period)| {
-            Case::new(KERNEL.name, format!("{n} values, period {period}"), 1e-6, move |gpu| {
-                let (a, b) = (values(1, n), values(2, period));
-                let out = combine(
-                    gpu,
-                    0.75,
-                    &gpu.upload(&a, &[n])?,
-                    -1.5,
-                    &gpu.upload(&b, &[period])?,
-                )?;
-                Ok(vec![(out, reference(0.75, &a, -1.5, &b))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{n} values, period {period}"),
+                1e-6,
+                move |gpu| {
+                    let (a, b) = (values(1, n), values(2, period));
+                    let out = combine(
+                        gpu,
+                        0.75,
+                        &gpu.upload(&a, &[n])?,
+                        -1.5,
+                        &gpu.upload(&b, &[period])?,
+                    )?;
+                    Ok(vec![(out, reference(0.75, &a, -1.5, &b))])
+                },
+            )
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -34,7 +34,9 @@ pub fn count_above(gpu: &Gpu, x: &Tensor, limit: u32) -> Result<Tensor> {
 
 /// The same on the CPU.
 pub fn reference(x: &[u32], cols: usize, limit: u32) -> Vec<f64> {
-    x.chunks(cols).map(|r| r.iter().filter(|v| **v > limit).count() as f64).collect()
+    x.chunks(cols)
+        .map(|r| r.iter().filter(|v| **v > limit).count() as f64)
+        .collect()
 }
 
 pub fn cases() -> Vec<Case> {
@@ -42,7 +44,10 @@ pub fn cases() -> Vec<Case> {
         .into_iter()
         .map(|(rows, cols)| {
             Case::new(KERNEL.name, format!("{rows}x{cols}"), 0.0, move |gpu| {
-                let x: Vec<u32> = values(1, rows * cols).iter().map(|v| ((v + 1.0) * 50.0) as u32).collect();
+                let x: Vec<u32> = values(1, rows * cols)
+                    .iter()
+                    .map(|v| ((v + 1.0) * 50.0) as u32)
+                    .collect();
                 let out = count_above(gpu, &gpu.upload_u32(&x, &[rows, cols])?, 60)?;
                 Ok(vec![(out, reference(&x, cols, 60))])
             })

@@ -32,7 +32,13 @@ pub fn cross_entropy(gpu: &Gpu, logits: &Tensor, targets: &Tensor) -> Result<Ten
         rows: logits.rows() as u32,
         vocab: logits.cols() as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[logits, targets, &out], fold(logits.rows()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[logits, targets, &out],
+        fold(logits.rows()),
+    )?;
     Ok(out)
 }
 
@@ -55,16 +61,25 @@ pub fn cases() -> Vec<Case> {
     [(1usize, 1usize, 1.0f32), (7, 97, 5.0), (3, 1000, 80.0)]
         .into_iter()
         .map(|(rows, vocab, scale)| {
-            Case::new(KERNEL.name, format!("{rows}x{vocab} times {scale}"), 1e-5, move |gpu| {
-                let v: Vec<f32> = values(1, rows * vocab).iter().map(|x| x * scale).collect();
-                let mut targets: Vec<u32> = (0..rows).map(|r| (r * 31 % vocab) as u32).collect();
-                if rows > 1 {
-                    targets[1] = IGNORE;
-                }
-                let logits = gpu.upload(&v, &[rows, vocab])?;
-                let out = cross_entropy(gpu, &logits, &gpu.upload_u32(&targets, &[rows])?)?;
-                Ok(vec![(out, reference(&super::cases::wide(&v), vocab, &targets))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{rows}x{vocab} times {scale}"),
+                1e-5,
+                move |gpu| {
+                    let v: Vec<f32> = values(1, rows * vocab).iter().map(|x| x * scale).collect();
+                    let mut targets: Vec<u32> =
+                        (0..rows).map(|r| (r * 31 % vocab) as u32).collect();
+                    if rows > 1 {
+                        targets[1] = IGNORE;
+                    }
+                    let logits = gpu.upload(&v, &[rows, vocab])?;
+                    let out = cross_entropy(gpu, &logits, &gpu.upload_u32(&targets, &[rows])?)?;
+                    Ok(vec![(
+                        out,
+                        reference(&super::cases::wide(&v), vocab, &targets),
+                    )])
+                },
+            )
         })
         .collect()
 }

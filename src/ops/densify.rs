@@ -32,7 +32,13 @@ pub fn densify(gpu: &Gpu, codes: &Codes, features: usize) -> Result<Tensor> {
         features: features as u32,
     };
     let tensors = [&codes.index, &codes.value, &out];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, element_grid(rows * codes.k))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &tensors,
+        element_grid(rows * codes.k),
+    )?;
     Ok(out)
 }
 
@@ -49,10 +55,18 @@ pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (90, 4, 15)]
         .into_iter()
         .map(|(rows, k, features)| {
-            Case::new(KERNEL.name, format!("{rows} rows, {k} of {features}"), 0.0, move |gpu| {
-                let (codes, index, value) = lists(gpu, 1, rows, k, features)?;
-                Ok(vec![(densify(gpu, &codes, features)?, reference(&index, &value, k, features))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{rows} rows, {k} of {features}"),
+                0.0,
+                move |gpu| {
+                    let (codes, index, value) = lists(gpu, 1, rows, k, features)?;
+                    Ok(vec![(
+                        densify(gpu, &codes, features)?,
+                        reference(&index, &value, k, features),
+                    )])
+                },
+            )
         })
         .collect()
 }

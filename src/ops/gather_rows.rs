@@ -39,7 +39,13 @@ pub fn gather_rows(
         first: first as u32,
         count: table.rows() as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[table, index, out], element_grid(rows * cols))
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[table, index, out],
+        element_grid(rows * cols),
+    )
 }
 
 /// The same in f64 on the CPU.
@@ -55,21 +61,27 @@ pub fn reference(table: &[f64], cols: usize, first: usize, index: &[u32], out: &
 }
 
 pub fn cases() -> Vec<Case> {
-    [(5usize, 3usize, 9usize, 0usize), (70, 37, 21, 4), (1, 128, 1, 0)]
-        .into_iter()
-        .map(|(rows, cols, count, first)| {
-            let what = format!("{rows} of rows {first}..{} x {cols}", first + count);
-            Case::new(KERNEL.name, what, 0.0, move |gpu| {
-                let (tablev, outv) = (values(1, count * cols), values(2, rows * cols));
-                // Some indices lie before and some after the shard.
-                let index: Vec<u32> = (0..rows).map(|i| ((i * 7) % (count + first + 2)) as u32).collect();
-                let table = gpu.upload(&tablev, &[count, cols])?;
-                let out = gpu.upload(&outv, &[rows, cols])?;
-                gather_rows(gpu, &table, first, &gpu.upload_u32(&index, &[rows])?, &out)?;
-                let mut expected = wide(&outv);
-                reference(&wide(&tablev), cols, first, &index, &mut expected);
-                Ok(vec![(out, expected)])
-            })
+    [
+        (5usize, 3usize, 9usize, 0usize),
+        (70, 37, 21, 4),
+        (1, 128, 1, 0),
+    ]
+    .into_iter()
+    .map(|(rows, cols, count, first)| {
+        let what = format!("{rows} of rows {first}..{} x {cols}", first + count);
+        Case::new(KERNEL.name, what, 0.0, move |gpu| {
+            let (tablev, outv) = (values(1, count * cols), values(2, rows * cols));
+            // Some indices lie before and some after the shard.
+            let index: Vec<u32> = (0..rows)
+                .map(|i| ((i * 7) % (count + first + 2)) as u32)
+                .collect();
+            let table = gpu.upload(&tablev, &[count, cols])?;
+            let out = gpu.upload(&outv, &[rows, cols])?;
+            gather_rows(gpu, &table, first, &gpu.upload_u32(&index, &[rows])?, &out)?;
+            let mut expected = wide(&outv);
+            reference(&wide(&tablev), cols, first, &index, &mut expected);
+            Ok(vec![(out, expected)])
         })
-        .collect()
+    })
+    .collect()
 }

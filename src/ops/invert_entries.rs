@@ -34,7 +34,12 @@ pub struct Inverted {
 ///
 /// # Errors
 /// Out of memory.
-pub fn invert(gpu: &Gpu, codes: &Codes, features: usize, gate: Option<&Tensor>) -> Result<Inverted> {
+pub fn invert(
+    gpu: &Gpu,
+    codes: &Codes,
+    features: usize,
+    gate: Option<&Tensor>,
+) -> Result<Inverted> {
     let place = mark_entries(gpu, codes, features, gate)?;
     let (members, rows) = (codes.members, codes.rows_per_member());
     let entry = gpu.empty(&[members, features, rows], DType::U32)?;
@@ -46,7 +51,13 @@ pub fn invert(gpu: &Gpu, codes: &Codes, features: usize, gate: Option<&Tensor>) 
         gated: u32::from(gate.is_some()),
     };
     let tensors = [&place, gate.unwrap_or(&codes.index), &entry, &fired];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, fold((members * features).div_ceil(64)))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &tensors,
+        fold((members * features).div_ceil(64)),
+    )?;
     Ok(Inverted { entry, fired })
 }
 

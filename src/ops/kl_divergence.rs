@@ -50,18 +50,26 @@ pub fn cases() -> Vec<Case> {
     [(1, 2, 1.0f32), (9, 130, 3.0), (2, 999, 20.0)]
         .into_iter()
         .map(|(rows, vocab, scale)| {
-            Case::new(KERNEL.name, format!("{rows}x{vocab} times {scale}"), 1e-5, move |gpu| {
-                let grow = |seed| -> Vec<f32> {
-                    values(seed, rows * vocab).iter().map(|x| x * scale).collect()
-                };
-                let (p, q) = (grow(1), grow(2));
-                let out = kl_divergence(
-                    gpu,
-                    &gpu.upload(&p, &[rows, vocab])?,
-                    &gpu.upload(&q, &[rows, vocab])?,
-                )?;
-                Ok(vec![(out, reference(&wide(&p), &wide(&q), vocab))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{rows}x{vocab} times {scale}"),
+                1e-5,
+                move |gpu| {
+                    let grow = |seed| -> Vec<f32> {
+                        values(seed, rows * vocab)
+                            .iter()
+                            .map(|x| x * scale)
+                            .collect()
+                    };
+                    let (p, q) = (grow(1), grow(2));
+                    let out = kl_divergence(
+                        gpu,
+                        &gpu.upload(&p, &[rows, vocab])?,
+                        &gpu.upload(&q, &[rows, vocab])?,
+                    )?;
+                    Ok(vec![(out, reference(&wide(&p), &wide(&q), vocab))])
+                },
+            )
         })
         .collect()
 }

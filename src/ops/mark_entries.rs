@@ -25,7 +25,12 @@ struct Params {
 ///
 /// # Errors
 /// Out of memory.
-pub fn mark_entries(gpu: &Gpu, codes: &Codes, features: usize, gate: Option<&Tensor>) -> Result<Tensor> {
+pub fn mark_entries(
+    gpu: &Gpu,
+    codes: &Codes,
+    features: usize,
+    gate: Option<&Tensor>,
+) -> Result<Tensor> {
     let rows = codes.index.rows();
     let place = gpu.zeros_u32(&[rows, features])?;
     let params = Params {
@@ -37,12 +42,24 @@ pub fn mark_entries(gpu: &Gpu, codes: &Codes, features: usize, gate: Option<&Ten
     };
     let gate = gate.unwrap_or(&codes.index);
     let tensors = [&codes.index, &codes.value, gate, &place];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, element_grid(rows * codes.k))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &tensors,
+        element_grid(rows * codes.k),
+    )?;
     Ok(place)
 }
 
 /// The same on the CPU.
-pub fn reference(index: &[u32], value: &[f32], k: usize, rows_per_member: usize, features: usize) -> Vec<f64> {
+pub fn reference(
+    index: &[u32],
+    value: &[f32],
+    k: usize,
+    rows_per_member: usize,
+    features: usize,
+) -> Vec<f64> {
     let mut place = vec![0.0; index.len() / k * features];
     for (e, f) in index.iter().enumerate() {
         if value[e] > 0.0 {

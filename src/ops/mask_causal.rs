@@ -30,7 +30,13 @@ pub fn mask_causal(gpu: &Gpu, scores: &Tensor, hidden: f32) -> Result<Tensor> {
         keys: scores.cols() as u32,
         hidden,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[scores, &out], element_grid(scores.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[scores, &out],
+        element_grid(scores.len()),
+    )?;
     Ok(out)
 }
 

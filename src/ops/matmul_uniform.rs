@@ -44,8 +44,17 @@ const ALIGN: usize = 64;
 
 /// How a product can run here.
 enum Plan {
-    Nt { m: usize, n: usize },
-    Nn { kernel: &'static Kernel, tile_m: usize, windows: usize, m: usize, k: usize },
+    Nt {
+        m: usize,
+        n: usize,
+    },
+    Nn {
+        kernel: &'static Kernel,
+        tile_m: usize,
+        windows: usize,
+        m: usize,
+        k: usize,
+    },
     /// tn as a transpose of A and nn.
     TransposeA,
 }
@@ -99,13 +108,31 @@ fn plan(q: &Product) -> Option<Plan> {
     if q.b.col != 1 || q.b.row % 4 != 0 {
         return None;
     }
-    let (kernel, tile_m, windows) = if q.n <= 32 { (&NN_NARROW, 16, 2) } else { (&NN, 8, 8) };
+    let (kernel, tile_m, windows) = if q.n <= 32 {
+        (&NN_NARROW, 16, 2)
+    } else {
+        (&NN, 8, 8)
+    };
     // Every window must begin as far past a multiple of 256 bytes as the first.
     let step = if q.b.row % 16 == 0 { 4 } else { 16 };
-    let fit = rows_in_window(q.b.row, q.n.next_multiple_of(4), slack(&q.b, step * q.b.row));
+    let fit = rows_in_window(
+        q.b.row,
+        q.n.next_multiple_of(4),
+        slack(&q.b, step * q.b.row),
+    );
     let k = fit / step * step;
-    let m = if rows_a >= q.m { q.m } else { rows_a / tile_m * tile_m };
-    (k > 0 && m > 0).then_some(Plan::Nn { kernel, tile_m, windows, m, k })
+    let m = if rows_a >= q.m {
+        q.m
+    } else {
+        rows_a / tile_m * tile_m
+    };
+    (k > 0 && m > 0).then_some(Plan::Nn {
+        kernel,
+        tile_m,
+        windows,
+        m,
+        k,
+    })
 }
 
 /// Records the product if its layout allows, and says whether it did.
@@ -128,7 +155,10 @@ pub fn matmul_uniform(
         None => Ok(false),
         Some(Plan::TransposeA) => {
             let a = transpose(gpu, a, q.k, q.m)?;
-            let view = View { outer: if q.a.outer == 0 { 0 } else { q.m * q.k }, ..View::rows(q.k) };
+            let view = View {
+                outer: if q.a.outer == 0 { 0 } else { q.m * q.k },
+                ..View::rows(q.k)
+            };
             matmul_uniform(gpu, &Product { a: view, ..*q }, &a, b, bias, c)
         }
         Some(plan) => run(gpu, q, &plan, a, b, bias, c).map(|()| true),
@@ -153,7 +183,13 @@ fn run(
     let groups = (q.inner - 1) / q.b_group + 1;
     let (kernel, windows, mb, nb, kb) = match *plan {
         Plan::Nt { m, n } => (&NT, 1, m, n, q.k),
-        Plan::Nn { kernel, windows, m, k, .. } => (kernel, windows, m, q.n, k),
+        Plan::Nn {
+            kernel,
+            windows,
+            m,
+            k,
+            ..
+        } => (kernel, windows, m, q.n, k),
         Plan::TransposeA => return Ok(()),
     };
     let (b_row, b_rows, b_width) = match plan {
@@ -166,7 +202,9 @@ fn run(
     let (inner_steps, z) = if together { (1, q.inner) } else { (q.inner, 1) };
     let (tile_m, tile_n) = match plan {
         Plan::Nt { .. } => (16, 128),
-        Plan::Nn { tile_m, windows: 8, .. } => (*tile_m, 128),
+        Plan::Nn {
+            tile_m, windows: 8, ..
+        } => (*tile_m, 128),
         Plan::Nn { tile_m, .. } => (*tile_m, 32),
         Plan::TransposeA => (1, 1),
     };

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -67,7 +67,13 @@ pub fn cases() -> Vec<Case> {
                 let out = gpu.upload(&g, &[rows, stride])?;
                 project_rows(gpu, &unit, divide.then_some(&norm), &out, stride)?;
                 let mut want = wide(&g);
-                reference(&wide(&u), cols, divide.then_some(&wide(&n)[..]), &mut want, stride);
+                reference(
+                    &wide(&u),
+                    cols,
+                    divide.then_some(&wide(&n)[..]),
+                    &mut want,
+                    stride,
+                );
                 Ok(vec![(out, want)])
             })
         })

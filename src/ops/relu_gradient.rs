@@ -92,7 +92,12 @@ pub fn cases() -> Vec<Case> {
                 let codes = gpu.upload(&c, &shape)?;
                 let sums = relu_gradient(gpu, &codes, &gpu.upload(&l, &[members])?, &grad)?;
                 let [want, a, b, c] = reference(&c, &l, &g, features);
-                Ok(vec![(grad, want), (sums.gradient, a), (sums.active, b), (sums.codes, c)])
+                Ok(vec![
+                    (grad, want),
+                    (sums.gradient, a),
+                    (sums.active, b),
+                    (sums.codes, c),
+                ])
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{element_grid};
+use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -20,7 +20,9 @@ struct Params {
 /// # Errors
 /// None of its own.
 pub fn relu_in_place(gpu: &Gpu, x: &Tensor) -> Result<()> {
-    let params = Params { total: x.len() as u32 };
+    let params = Params {
+        total: x.len() as u32,
+    };
     gpu.dispatch(&KERNEL, &[], &params, &[x], element_grid(x.len()))
 }
 

@@ -59,12 +59,24 @@ pub fn rope(gpu: &Gpu, x: &Tensor, table: &Tensor, start: usize) -> Result<Tenso
         seq: seq as u32,
         start: start as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[x, table, &out], element_grid(x.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[x, table, &out],
+        element_grid(x.len()),
+    )?;
     Ok(out)
 }
 
 /// The same in f64 on the CPU.
-pub fn reference(x: &[f64], shape: [usize; 4], table: &[f64], half: usize, start: usize) -> Vec<f64> {
+pub fn reference(
+    x: &[f64],
+    shape: [usize; 4],
+    table: &[f64],
+    half: usize,
+    start: usize,
+) -> Vec<f64> {
     let [_, seq, heads, d_head] = shape;
     let mut out = x.to_vec();
     for (i, head) in x.chunks(d_head).enumerate() {
@@ -83,18 +95,28 @@ pub fn reference(x: &[f64], shape: [usize; 4], table: &[f64], half: usize, start
 }
 
 pub fn cases() -> Vec<Case> {
-    [([2, 5, 3, 8], 1, 0), ([1, 7, 2, 32], 16, 4), ([3, 1, 1, 6], 2, 9)]
-        .into_iter()
-        .map(|(shape, half, start): ([usize; 4], usize, usize)| {
-            let what = format!("{shape:?} rotary {} from {start}", 2 * half);
-            Case::new(KERNEL.name, what, 1e-6, move |gpu| {
-                let positions = start + shape[1];
-                let (xv, tv) = (values(1, shape.iter().product()), values(2, positions * half * 2));
-                let x = gpu.upload(&xv, &shape)?;
-                let table = gpu.upload(&tv, &[positions, half, 2])?;
-                let out = rope(gpu, &x, &table, start)?;
-                Ok(vec![(out, reference(&wide(&xv), shape, &wide(&tv), half, start))])
-            })
+    [
+        ([2, 5, 3, 8], 1, 0),
+        ([1, 7, 2, 32], 16, 4),
+        ([3, 1, 1, 6], 2, 9),
+    ]
+    .into_iter()
+    .map(|(shape, half, start): ([usize; 4], usize, usize)| {
+        let what = format!("{shape:?} rotary {} from {start}", 2 * half);
+        Case::new(KERNEL.name, what, 1e-6, move |gpu| {
+            let positions = start + shape[1];
+            let (xv, tv) = (
+                values(1, shape.iter().product()),
+                values(2, positions * half * 2),
+            );
+            let x = gpu.upload(&xv, &shape)?;
+            let table = gpu.upload(&tv, &[positions, half, 2])?;
+            let out = rope(gpu, &x, &table, start)?;
+            Ok(vec![(
+                out,
+                reference(&wide(&xv), shape, &wide(&tv), half, start),
+            )])
         })
-        .collect()
+    })
+    .collect()
 }

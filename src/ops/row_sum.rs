@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -79,18 +79,29 @@ pub fn reference(x: &[f32], rows: usize, kind: RowSum) -> Vec<f64> {
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let kinds = [RowSum::Values, RowSum::Squares, RowSum::Positive, RowSum::Magnitudes, RowSum::NotFinite];
+    let kinds = [
+        RowSum::Values,
+        RowSum::Squares,
+        RowSum::Positive,
+        RowSum::Magnitudes,
+        RowSum::NotFinite,
+    ];
     for kind in kinds {
         for (rows, cols) in [(1, 1), (5, 97), (2, 40_000)] {
-            cases.push(Case::new(KERNEL.name, format!("{kind:?} {rows}x{cols}"), 1e-5, move |gpu| {
-                let mut v = values(1, rows * cols);
-                if kind == RowSum::NotFinite {
-                    v[0] = f32::NAN;
-                    v[rows * cols / 2] = f32::NEG_INFINITY;
-                }
-                let out = row_sum(gpu, &gpu.upload(&v, &[rows, cols])?, rows, kind)?;
-                Ok(vec![(out, reference(&v, rows, kind))])
-            }));
+            cases.push(Case::new(
+                KERNEL.name,
+                format!("{kind:?} {rows}x{cols}"),
+                1e-5,
+                move |gpu| {
+                    let mut v = values(1, rows * cols);
+                    if kind == RowSum::NotFinite {
+                        v[0] = f32::NAN;
+                        v[rows * cols / 2] = f32::NEG_INFINITY;
+                    }
+                    let out = row_sum(gpu, &gpu.upload(&v, &[rows, cols])?, rows, kind)?;
+                    Ok(vec![(out, reference(&v, rows, kind))])
+                },
+            ));
         }
     }
     cases

@@ -27,7 +27,13 @@ pub fn scale_columns(gpu: &Gpu, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         total: x.len() as u32,
         cols: x.cols() as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[x, weight, &out], element_grid(x.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[x, weight, &out],
+        element_grid(x.len()),
+    )?;
     Ok(out)
 }
 
@@ -45,7 +51,11 @@ pub fn cases() -> Vec<Case> {
         .map(|(rows, cols)| {
             Case::new(KERNEL.name, format!("{rows}x{cols}"), 1e-6, move |gpu| {
                 let (x, w) = (values(1, rows * cols), values(2, cols));
-                let out = scale_columns(gpu, &gpu.upload(&x, &[rows, cols])?, &gpu.upload(&w, &[cols])?)?;
+                let out = scale_columns(
+                    gpu,
+                    &gpu.upload(&x, &[rows, cols])?,
+                    &gpu.upload(&w, &[cols])?,
+                )?;
                 Ok(vec![(out, reference(&x, &w))])
             })
         })

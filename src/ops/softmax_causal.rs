@@ -49,15 +49,24 @@ pub fn reference(scores: &[f64], queries: usize, keys: usize) -> Vec<f64> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [([1, 1, 1, 1], 1.0), ([2, 3, 17, 17], 5.0), ([1, 2, 3, 130], 50.0)]
-        .into_iter()
-        .map(|(shape, scale): ([usize; 4], f32)| {
-            Case::new(KERNEL.name, format!("{shape:?} times {scale}"), 1e-5, move |gpu| {
+    [
+        ([1, 1, 1, 1], 1.0),
+        ([2, 3, 17, 17], 5.0),
+        ([1, 2, 3, 130], 50.0),
+    ]
+    .into_iter()
+    .map(|(shape, scale): ([usize; 4], f32)| {
+        Case::new(
+            KERNEL.name,
+            format!("{shape:?} times {scale}"),
+            1e-5,
+            move |gpu| {
                 let n = shape.iter().product();
                 let v: Vec<f32> = values(1, n).iter().map(|x| x * scale).collect();
                 let out = softmax_causal(gpu, &gpu.upload(&v, &shape)?)?;
                 Ok(vec![(out, reference(&wide(&v), shape[2], shape[3]))])
-            })
-        })
-        .collect()
+            },
+        )
+    })
+    .collect()
 }

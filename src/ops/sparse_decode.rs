@@ -86,9 +86,17 @@ pub fn reference(index: &[u32], value: &[f64], k: usize, w: &[f64], d: usize) ->
 }
 
 /// Lists for cases: `members * rows` rows of `k` distinct features, some values 0.
-pub(super) fn lists(gpu: &Gpu, members: usize, rows: usize, k: usize, features: usize) -> Result<(Codes, Vec<u32>, Vec<f32>)> {
+pub(super) fn lists(
+    gpu: &Gpu,
+    members: usize,
+    rows: usize,
+    k: usize,
+    features: usize,
+) -> Result<(Codes, Vec<u32>, Vec<f32>)> {
     let n = members * rows * k;
-    let index: Vec<u32> = (0..n).map(|e| ((e / k * 13 + e % k * 7) % features) as u32).collect();
+    let index: Vec<u32> = (0..n)
+        .map(|e| ((e / k * 13 + e % k * 7) % features) as u32)
+        .collect();
     let value: Vec<f32> = values(9, n).iter().map(|v| v.max(0.0)).collect();
     let codes = Codes {
         index: gpu.upload_u32(&index, &[members * rows, k])?,

@@ -61,7 +61,10 @@ pub fn sparse_dots(
 
 /// The same in f64 on the CPU, for one entry.
 pub fn reference(g: &[f32], w: &[f32]) -> f64 {
-    g.iter().zip(w).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    g.iter()
+        .zip(w)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
 }
 
 pub fn cases() -> Vec<Case> {
@@ -71,7 +74,10 @@ pub fn cases() -> Vec<Case> {
             let what = format!("{members} x {rows} rows, {k} of {features}, d {d}");
             Case::new(KERNEL.name, what, 1e-5, move |gpu| {
                 let (codes, index, value) = lists(gpu, members, rows, k, features)?;
-                let (wv, gv) = (values(1, members * features * d), values(2, members * rows * d));
+                let (wv, gv) = (
+                    values(1, members * features * d),
+                    values(2, members * rows * d),
+                );
                 let g = gpu.upload(&gv, &[members * rows, d])?;
                 let w = gpu.upload(&wv, &[members, features, d])?;
                 let out = sparse_dots(gpu, &codes, &g, &w, 0.5, None)?;

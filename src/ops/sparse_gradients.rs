@@ -50,7 +50,11 @@ pub struct Sources<'a> {
 pub fn sparse_gradients(gpu: &Gpu, s: &Sources<'_>, first: bool, grads: &Tensor) -> Result<()> {
     let (members, d) = (s.codes.members, s.g.cols());
     let features = s.inverted.fired.len() / members;
-    grads.expect_len("sparse_gradients", "grads", members * features * (2 * d + 1))?;
+    grads.expect_len(
+        "sparse_gradients",
+        "grads",
+        members * features * (2 * d + 1),
+    )?;
     s.input.expect_len("sparse_gradients", "input", s.g.len())?;
     let params = Params {
         members: members as u32,
@@ -71,7 +75,13 @@ pub fn sparse_gradients(gpu: &Gpu, s: &Sources<'_>, first: bool, grads: &Tensor)
         grads,
     ];
     let constants = if gpu.is_software() { SMALL } else { PLAIN };
-    gpu.dispatch(&KERNEL, constants, &params, &tensors, fold(members * features))
+    gpu.dispatch(
+        &KERNEL,
+        constants,
+        &params,
+        &tensors,
+        fold(members * features),
+    )
 }
 
 pub fn cases() -> Vec<Case> {
@@ -99,7 +109,8 @@ pub fn cases() -> Vec<Case> {
                 let mut want = vec![0.0; before.len()];
                 for m in 0..members {
                     let part = m * rows * k..(m + 1) * rows * k;
-                    let of = invert_entries::reference(&index[part.clone()], &value[part], features);
+                    let of =
+                        invert_entries::reference(&index[part.clone()], &value[part], features);
                     for (f, entries) in of.iter().enumerate() {
                         let out = &mut want[(m * features + f) * (2 * d + 1)..][..2 * d + 1];
                         for e in entries {

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
-use super::{element_grid};
+use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -32,7 +32,13 @@ pub fn subtract_bias(gpu: &Gpu, sign: f32, x: &Tensor, bias: &Tensor) -> Result<
         cols: x.cols() as u32,
         sign,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[x, bias, &out], element_grid(out.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[x, bias, &out],
+        element_grid(out.len()),
+    )?;
     Ok(out)
 }
 
@@ -47,11 +53,21 @@ pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (3, 20, 33)]
         .into_iter()
         .map(|(members, rows, cols)| {
-            Case::new(KERNEL.name, format!("{members} x {rows}x{cols}"), 1e-6, move |gpu| {
-                let (x, b) = (values(1, rows * cols), values(2, members * cols));
-                let out = subtract_bias(gpu, -1.0, &gpu.upload(&x, &[rows, cols])?, &gpu.upload(&b, &[members, cols])?)?;
-                Ok(vec![(out, reference(&wide(&x), &wide(&b), cols))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{members} x {rows}x{cols}"),
+                1e-6,
+                move |gpu| {
+                    let (x, b) = (values(1, rows * cols), values(2, members * cols));
+                    let out = subtract_bias(
+                        gpu,
+                        -1.0,
+                        &gpu.upload(&x, &[rows, cols])?,
+                        &gpu.upload(&b, &[members, cols])?,
+                    )?;
+                    Ok(vec![(out, reference(&wide(&x), &wide(&b), cols))])
+                },
+            )
         })
         .collect()
 }

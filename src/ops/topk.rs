@@ -13,8 +13,7 @@ const PLAIN: &[(&str, f64)] = &[("WG", 64.0), ("CACHED", 0.0)];
 const SMALL: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 0.0)];
 const SMALL_CACHED: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 1.0)];
 
-pub static KERNEL: Kernel =
-    kernel!("topk", lib: ["grid"], variants: &[PLAIN, SMALL, SMALL_CACHED]);
+pub static KERNEL: Kernel = kernel!("topk", lib: ["grid"], variants: &[PLAIN, SMALL, SMALL_CACHED]);
 
 /// Columns that fit the cache: 128 a lane, eight lanes.
 const CACHE: usize = 1024;
@@ -121,12 +120,28 @@ pub fn topk(gpu: &Gpu, x: &Tensor, ks: &Ks, among: Option<Among<'_>>) -> Result<
         true if cols <= CACHE => SMALL_CACHED,
         true => SMALL,
     };
-    gpu.dispatch(&KERNEL, constants, &params, &[x, since, count, &ks.per_member, &index, &value], fold(rows))?;
-    Ok(Codes { index, value, k, members })
+    gpu.dispatch(
+        &KERNEL,
+        constants,
+        &params,
+        &[x, since, count, &ks.per_member, &index, &value],
+        fold(rows),
+    )?;
+    Ok(Codes {
+        index,
+        value,
+        k,
+        members,
+    })
 }
 
 /// The same on the CPU: for each row the chosen (column, value) by falling value, ties by column.
-pub fn reference(x: &[f32], cols: usize, k: usize, allowed: impl Fn(usize, usize) -> bool) -> Vec<Vec<(usize, f32)>> {
+pub fn reference(
+    x: &[f32],
+    cols: usize,
+    k: usize,
+    allowed: impl Fn(usize, usize) -> bool,
+) -> Vec<Vec<(usize, f32)>> {
     x.chunks(cols)
         .enumerate()
         .map(|(r, row)| {
@@ -157,16 +172,32 @@ pub fn cases() -> Vec<Case> {
             }
             // Member 1 has no eligible column at all; its lists stay as they were.
             let members = if masked { 2 } else { 1 };
-            let since: Vec<u32> = (0..members * cols).map(|i| if i < cols { (i % 3) as u32 } else { 0 }).collect();
+            let since: Vec<u32> = (0..members * cols)
+                .map(|i| if i < cols { (i % 3) as u32 } else { 0 })
+                .collect();
             let count = [since.iter().filter(|s| **s > 1).count() as u32, 0];
-            let (since_t, count_t) = (gpu.upload_u32(&since, &[members, cols])?, gpu.upload_u32(&count, &[2])?);
-            let among = Among { since: &since_t, limit: 1, count: &count_t };
+            let (since_t, count_t) = (
+                gpu.upload_u32(&since, &[members, cols])?,
+                gpu.upload_u32(&count, &[2])?,
+            );
+            let among = Among {
+                since: &since_t,
+                limit: 1,
+                count: &count_t,
+            };
             // Lists longer than k end in empty entries.
             let ks = Ks::new(gpu, &vec![k; members])?;
-            let codes = topk(gpu, &gpu.upload(&v, &[rows, cols])?, &ks, masked.then_some(among))?;
+            let codes = topk(
+                gpu,
+                &gpu.upload(&v, &[rows, cols])?,
+                &ks,
+                masked.then_some(among),
+            )?;
             // Order within a list is free, so lists are compared as dense rows of value + 1.
             let checked = if masked { rows / 2 } else { rows };
-            let chosen = reference(&v, cols, k, |r, c| !masked || since[r / (rows / members) * cols + c] > 1);
+            let chosen = reference(&v, cols, k, |r, c| {
+                !masked || since[r / (rows / members) * cols + c] > 1
+            });
             let mut expected = vec![0.0; checked * cols];
             for (r, list) in chosen.iter().take(checked).enumerate() {
                 for (c, x) in list {

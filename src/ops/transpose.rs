@@ -45,11 +45,16 @@ pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (3, 17, 5), (2, 70, 129)]
         .into_iter()
         .map(|(batch, rows, cols)| {
-            Case::new(KERNEL.name, format!("{batch} x {rows}x{cols}"), 0.0, move |gpu| {
-                let x = values(1, batch * rows * cols);
-                let out = transpose(gpu, &gpu.upload(&x, &[batch, rows, cols])?, rows, cols)?;
-                Ok(vec![(out, reference(&x, rows, cols))])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{batch} x {rows}x{cols}"),
+                0.0,
+                move |gpu| {
+                    let x = values(1, batch * rows * cols);
+                    let out = transpose(gpu, &gpu.upload(&x, &[batch, rows, cols])?, rows, cols)?;
+                    Ok(vec![(out, reference(&x, rows, cols))])
+                },
+            )
         })
         .collect()
 }

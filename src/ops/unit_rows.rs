@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -37,7 +37,11 @@ pub fn reference(x: &[f64], cols: usize) -> (Vec<f64>, Vec<f64>) {
         .chunks(cols)
         .map(|r| r.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-8))
         .collect();
-    let unit = x.iter().enumerate().map(|(i, v)| v / norms[i / cols]).collect();
+    let unit = x
+        .iter()
+        .enumerate()
+        .map(|(i, v)| v / norms[i / cols])
+        .collect();
     (unit, norms)
 }
 
@@ -45,13 +49,18 @@ pub fn cases() -> Vec<Case> {
     [(1, 1), (40, 70)]
         .into_iter()
         .map(|(rows, cols)| {
-            Case::new(KERNEL.name, format!("{rows}x{cols}, one row of zeros"), 1e-6, move |gpu| {
-                let mut v = values(1, rows * cols);
-                v[..cols].fill(0.0);
-                let (unit, norm) = unit_rows(gpu, &gpu.upload(&v, &[rows, cols])?)?;
-                let (want, norms) = reference(&wide(&v), cols);
-                Ok(vec![(unit, want), (norm, norms)])
-            })
+            Case::new(
+                KERNEL.name,
+                format!("{rows}x{cols}, one row of zeros"),
+                1e-6,
+                move |gpu| {
+                    let mut v = values(1, rows * cols);
+                    v[..cols].fill(0.0);
+                    let (unit, norm) = unit_rows(gpu, &gpu.upload(&v, &[rows, cols])?)?;
+                    let (want, norms) = reference(&wide(&v), cols);
+                    Ok(vec![(unit, want), (norm, norms)])
+                },
+            )
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
-use super::{fold};
+use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -26,7 +26,13 @@ pub fn update_since(gpu: &Gpu, fired: &Tensor, rows: usize, since: &Tensor) -> R
         total: since.len() as u32,
         rows: rows as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[fired, since], fold(since.len().div_ceil(64)))
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[fired, since],
+        fold(since.len().div_ceil(64)),
+    )
 }
 
 /// The same on the CPU.
