@@ -7,5 +7,6 @@
 
 pub mod data;
 pub mod gpu;
+pub mod model;
 pub mod ops;
 pub mod report;
