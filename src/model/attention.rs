@@ -1,0 +1,174 @@
+//! Causal self-attention with its hooks, in groups of contexts so that scores stay small.
+
+use super::forward::{Halt, Pass};
+use super::hooks::{BlockHook, HookPoint};
+use super::parameters::Block;
+use crate::gpu::{Gpu, Tensor};
+use crate::ops::mask_causal::mask_causal;
+use crate::ops::matmul::{Product, View, matmul};
+use crate::ops::rope::rope;
+use crate::ops::softmax_causal::softmax_causal;
+
+/// Scores of one group of contexts take no more than this, unless a hook wants all of them.
+const SCORES_BYTES: u64 = 32 << 20;
+
+/// Sizes of one call.
+struct Sizes {
+    batch: usize,
+    /// Queries of each context.
+    seq: usize,
+    /// Keys of each context, earlier ones included.
+    keys: usize,
+    heads: usize,
+    kv_heads: usize,
+    d_head: usize,
+    /// Elements from one context's keys to the next.
+    key_stride: usize,
+}
+
+impl Sizes {
+    /// Scores of contexts `from .. from + count`: `[count, heads, seq, keys]`.
+    fn scores(&self, from: usize, count: usize, scale: f32) -> Product {
+        let row = self.heads * self.d_head;
+        let key_row = self.kv_heads * self.d_head;
+        Product {
+            a: View {
+                offset: from * self.seq * row,
+                row,
+                col: 1,
+                outer: self.seq * row,
+                inner: self.d_head,
+            },
+            b: View {
+                offset: from * self.key_stride,
+                row: 1,
+                col: key_row,
+                outer: self.key_stride,
+                inner: self.d_head,
+            },
+            c: View {
+                offset: 0,
+                row: self.keys,
+                col: 1,
+                outer: self.heads * self.seq * self.keys,
+                inner: self.seq * self.keys,
+            },
+            outer: count,
+            inner: self.heads,
+            b_group: self.heads / self.kv_heads,
+            alpha: scale,
+            ..Product::new(self.seq, self.keys, self.d_head)
+        }
+    }
+
+    /// z of the same contexts, from their pattern and all values.
+    fn mix(&self, from: usize, count: usize) -> Product {
+        let scores = self.scores(from, count, 1.0);
+        Product {
+            a: scores.c,
+            b: View {
+                row: scores.b.col,
+                col: 1,
+                ..scores.b
+            },
+            c: scores.a,
+            outer: count,
+            inner: self.heads,
+            b_group: scores.b_group,
+            ..Product::new(self.seq, self.d_head, self.keys)
+        }
+    }
+
+    fn score_tensor(&self, gpu: &Gpu, count: usize) -> Result<Tensor, Halt> {
+        Ok(gpu.f32(&[count, self.heads, self.seq, self.keys])?)
+    }
+}
+
+/// What attention adds to the residual stream, `[batch, seq, d_model]`. `x`: the normed stream.
+pub(super) fn attend(
+    pass: &mut Pass,
+    layer: usize,
+    block: &Block,
+    x: &Tensor,
+) -> Result<Tensor, Halt> {
+    let (gpu, config) = (pass.gpu, &pass.model.config);
+    let (batch, seq) = (x.shape()[0], x.shape()[1]);
+    let at = |hook| HookPoint::Block(layer, hook);
+    let q_shape = [batch, seq, config.n_heads, config.d_head];
+    let kv_shape = [batch, seq, config.n_kv_heads, config.d_head];
+
+    let q = block.q.apply(gpu, x)?.reshape(&q_shape)?;
+    let mut q = pass.at(at(BlockHook::Q), q)?;
+    let k = block.k.apply(gpu, x)?.reshape(&kv_shape)?;
+    let mut k = pass.at(at(BlockHook::K), k)?;
+    let v = block.v.apply(gpu, x)?.reshape(&kv_shape)?;
+    let mut v = pass.at(at(BlockHook::V), v)?;
+
+    let earlier = pass.past.as_ref().map_or(0, |past| past.len());
+    let keys = earlier + seq;
+    if let Some(table) = pass.model.rotations(gpu, keys)? {
+        q = rope(gpu, &q, &table, earlier)?;
+        k = rope(gpu, &k, &table, earlier)?;
+    }
+    let kv_row = config.n_kv_heads * config.d_head;
+    let mut key_stride = seq * kv_row;
+    if let Some(past) = &pass.past {
+        (k, v) = past.append(gpu, layer, &k, &v)?;
+        key_stride = past.capacity() * kv_row;
+    }
+    let sizes = Sizes {
+        batch,
+        seq,
+        keys,
+        heads: config.n_heads,
+        kv_heads: config.n_kv_heads,
+        d_head: config.d_head,
+        key_stride,
+    };
+    let z = mix(pass, layer, &sizes, &q, &k, &v)?;
+    let z = pass.at(at(BlockHook::Z), z)?;
+    Ok(block.out.apply(gpu, &z)?.reshape(x.shape())?)
+}
+
+/// z, `[batch, seq, heads, d_head]`.
+fn mix(
+    pass: &mut Pass,
+    layer: usize,
+    sizes: &Sizes,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+) -> Result<Tensor, Halt> {
+    let (gpu, scale) = (pass.gpu, pass.model.config.attention_scale);
+    let scores_at = HookPoint::Block(layer, BlockHook::AttnScores);
+    let pattern_at = HookPoint::Block(layer, BlockHook::Pattern);
+    let z = gpu.f32(q.shape())?;
+    if pass.hooked(scores_at) || pass.hooked(pattern_at) {
+        let mut scores = sizes.score_tensor(gpu, sizes.batch)?;
+        matmul(
+            gpu,
+            &sizes.scores(0, sizes.batch, scale),
+            q,
+            k,
+            None,
+            &scores,
+        )?;
+        if pass.hooked(scores_at) {
+            scores = mask_causal(gpu, &scores, f32::NEG_INFINITY)?;
+            scores = pass.at(scores_at, scores)?;
+        }
+        let pattern = pass.at(pattern_at, softmax_causal(gpu, &scores)?)?;
+        matmul(gpu, &sizes.mix(0, sizes.batch), &pattern, v, None, &z)?;
+        return Ok(z);
+    }
+    let each = 4 * (sizes.heads * sizes.seq * sizes.keys) as u64;
+    let group = (gpu.max_binding().min(SCORES_BYTES) / each).max(1) as usize;
+    for from in (0..sizes.batch).step_by(group) {
+        let count = group.min(sizes.batch - from);
+        let scores = sizes.score_tensor(gpu, count)?;
+        matmul(gpu, &sizes.scores(from, count, scale), q, k, None, &scores)?;
+        let pattern = softmax_causal(gpu, &scores)?;
+        matmul(gpu, &sizes.mix(from, count), &pattern, v, None, &z)?;
+    }
+    Ok(z)
+}

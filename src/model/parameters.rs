@@ -1,0 +1,277 @@
+//! Weights on the GPU: linear maps, norms, and vocabulary-sized tables in row shards.
+
+use super::config::ModelConfig;
+use super::error::Result;
+use super::names::{BlockSource, LinearSource, NormSource};
+use super::weights::Weights;
+use crate::gpu::{Gpu, Tensor};
+use crate::ops::gather_rows::gather_rows;
+use crate::ops::matmul::{Product, View, matmul};
+use crate::ops::norm::{NormKind, norm};
+use crate::ops::scale_columns::scale_columns;
+
+/// Above this many inputs a matrix is kept `[in, out]`: a row of it would leave too few rows in a
+/// uniform window for the nt kernel of software adapters (`ops::matmul_uniform`).
+const WIDE: usize = 256;
+
+/// Shards are no larger than this even where a binding could be.
+const SHARD_BYTES: u64 = 64 << 20;
+
+const TOO_LARGE: &str =
+    "This adapter cannot hold the model's matrices; use another adapter or a smaller model";
+
+/// y = W x + b.
+pub(super) struct Linear {
+    /// `[out, in]`, or `[in, out]` if `wide`.
+    weight: Tensor,
+    bias: Option<Tensor>,
+    d_in: usize,
+    d_out: usize,
+    wide: bool,
+}
+
+impl Linear {
+    pub(super) fn load(gpu: &Gpu, weights: &Weights, source: &LinearSource) -> Result<Self> {
+        let (d_in, d_out) = (source.d_in, source.d_out);
+        let wide = d_in > WIDE;
+        let stored = weights.read(&source.weight, &source.shape())?;
+        let stride = source.stored_out();
+        let at = |row: usize, col: usize| {
+            let row = source.stored_row(row);
+            stored[if source.conv1d {
+                col * stride + row
+            } else {
+                row * d_in + col
+            }]
+        };
+        let mut values = Vec::with_capacity(d_in * d_out);
+        if wide {
+            for col in 0..d_in {
+                values.extend((0..d_out).map(|row| at(row, col)));
+            }
+        } else {
+            for row in 0..d_out {
+                values.extend((0..d_in).map(|col| at(row, col)));
+            }
+        }
+        let bias = match &source.bias {
+            None => None,
+            Some(name) => {
+                let stored = weights.read(name, &[stride])?;
+                let values: Vec<f32> = (0..d_out).map(|r| stored[source.stored_row(r)]).collect();
+                Some(gpu.upload(&values, &[d_out])?)
+            }
+        };
+        let shape = if wide { [d_in, d_out] } else { [d_out, d_in] };
+        Ok(Self {
+            weight: gpu.upload(&values, &shape)?,
+            bias,
+            d_in,
+            d_out,
+            wide,
+        })
+    }
+
+    /// Checks that the matrix fits into one binding.
+    pub(super) fn check_size(gpu: &Gpu, source: &LinearSource) -> Result<()> {
+        let bytes = 4 * source.d_in as u64 * source.d_out as u64;
+        Ok(gpu.check_size(&source.weight, bytes, TOO_LARGE)?)
+    }
+
+    /// Applies the map to `[.., in]`, giving `[rows.., out]` with x's leading axes.
+    ///
+    /// # Errors
+    /// A last axis of another size, or out of memory.
+    pub(super) fn apply(&self, gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+        let rows = x.len() / self.d_in.max(1);
+        x.expect_len("linear", "x", rows * self.d_in)?;
+        let out = gpu.f32(&[rows, self.d_out])?;
+        let product = if self.wide {
+            Product::new(rows, self.d_out, self.d_in)
+        } else {
+            Product::nt(rows, self.d_out, self.d_in)
+        };
+        matmul(gpu, &product, x, &self.weight, self.bias.as_ref(), &out)?;
+        Ok(out)
+    }
+}
+
+/// Weight and bias of a norm.
+pub(super) struct Norm {
+    kind: NormKind,
+    eps: f32,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Norm {
+    pub(super) fn load(
+        gpu: &Gpu,
+        weights: &Weights,
+        config: &ModelConfig,
+        source: &NormSource,
+    ) -> Result<Self> {
+        let read = |name: &String| -> Result<Tensor> {
+            let shape = [config.d_model];
+            Ok(gpu.upload(&weights.read(name, &shape)?, &shape)?)
+        };
+        Ok(Self {
+            kind: config.norm,
+            eps: config.norm_eps,
+            weight: read(&source.weight)?,
+            bias: source.bias.as_ref().map(read).transpose()?,
+        })
+    }
+
+    /// `[d_model]`.
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The whole norm.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub(super) fn apply(&self, gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+        Ok(norm(
+            gpu,
+            self.kind,
+            self.eps,
+            x,
+            Some(&self.weight),
+            self.bias.as_ref(),
+        )?)
+    }
+
+    /// What `hook_normalized` sees: of a LayerNorm all of it, of an RMSNorm the part before its weight.
+    pub(super) fn hooked(&self, gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+        match self.kind {
+            NormKind::Rms => Ok(norm(gpu, self.kind, self.eps, x, None, None)?),
+            _ => self.apply(gpu, x),
+        }
+    }
+
+    /// The rest of the norm after [`Norm::hooked`].
+    pub(super) fn rest(&self, gpu: &Gpu, x: Tensor) -> Result<Tensor> {
+        match self.kind {
+            NormKind::Rms => Ok(scale_columns(gpu, &x, &self.weight)?),
+            _ => Ok(x),
+        }
+    }
+
+    /// What the norm does to a direction, apart from the scale that depends on the whole stream:
+    /// LayerNorm takes its mean away, and both multiply by the weight. No bias.
+    pub(super) fn direction(&self, gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+        match self.kind {
+            NormKind::Rms => Ok(scale_columns(gpu, x, &self.weight)?),
+            _ => Ok(norm(
+                gpu,
+                NormKind::Center,
+                0.0,
+                x,
+                Some(&self.weight),
+                None,
+            )?),
+        }
+    }
+}
+
+/// A table of `rows` x `cols` as (first row, `[count, cols]`) pieces that each fit into one binding.
+#[derive(Clone)]
+pub struct Sharded {
+    pub shards: Vec<(usize, Tensor)>,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Sharded {
+    pub(super) fn load(
+        gpu: &Gpu,
+        weights: &Weights,
+        name: &str,
+        [rows, cols]: [usize; 2],
+    ) -> Result<Self> {
+        let row_bytes = 4 * cols as u64;
+        gpu.check_size(name, row_bytes, TOO_LARGE)?;
+        let count = (gpu.max_binding().min(SHARD_BYTES) / row_bytes) as usize;
+        // Whole tiles of the matrix kernels, where there is room for one.
+        let count = if count > 64 { count / 64 * 64 } else { count };
+        let mut shards = Vec::new();
+        for first in (0..rows).step_by(count) {
+            let n = count.min(rows - first);
+            let values = weights.read_rows(name, [rows, cols], first, n)?;
+            shards.push((first, gpu.upload(&values, &[n, cols])?));
+        }
+        Ok(Self { shards, rows, cols })
+    }
+
+    /// The rows that `index` (u32 `[n]`, all below `rows`) names: `[n, cols]`.
+    pub(super) fn gather(&self, gpu: &Gpu, index: &Tensor) -> Result<Tensor> {
+        let out = gpu.f32(&[index.len(), self.cols])?;
+        for (first, shard) in &self.shards {
+            gather_rows(gpu, shard, *first, index, &out)?;
+        }
+        Ok(out)
+    }
+
+    /// `x[from .. from + count, :] table^T`: `[count, rows]`.
+    pub(super) fn products(
+        &self,
+        gpu: &Gpu,
+        x: &Tensor,
+        from: usize,
+        count: usize,
+    ) -> Result<Tensor> {
+        let out = gpu.f32(&[count, self.rows])?;
+        for (first, shard) in &self.shards {
+            let product = Product {
+                a: View {
+                    offset: from * self.cols,
+                    ..View::rows(self.cols)
+                },
+                c: View {
+                    offset: *first,
+                    ..View::rows(self.rows)
+                },
+                ..Product::nt(count, shard.rows(), self.cols)
+            };
+            matmul(gpu, &product, x, shard, None, &out)?;
+        }
+        Ok(out)
+    }
+}
+
+/// The weights of one block.
+pub(super) struct Block {
+    pub(super) ln1: Norm,
+    pub(super) q: Linear,
+    pub(super) k: Linear,
+    pub(super) v: Linear,
+    pub(super) out: Linear,
+    pub(super) ln2: Norm,
+    pub(super) mlp_in: Linear,
+    pub(super) mlp_up: Option<Linear>,
+    pub(super) mlp_out: Linear,
+}
+
+impl Block {
+    pub(super) fn load(
+        gpu: &Gpu,
+        weights: &Weights,
+        config: &ModelConfig,
+        source: &BlockSource,
+    ) -> Result<Self> {
+        let linear = |s: &LinearSource| Linear::load(gpu, weights, s);
+        Ok(Self {
+            ln1: Norm::load(gpu, weights, config, &source.ln1)?,
+            q: linear(&source.q)?,
+            k: linear(&source.k)?,
+            v: linear(&source.v)?,
+            out: linear(&source.out)?,
+            ln2: Norm::load(gpu, weights, config, &source.ln2)?,
+            mlp_in: linear(&source.mlp_in)?,
+            mlp_up: source.mlp_up.as_ref().map(linear).transpose()?,
+            mlp_out: linear(&source.mlp_out)?,
+        })
+    }
+}
