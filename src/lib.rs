@@ -7,6 +7,7 @@
 
 pub mod data;
 pub mod gpu;
+pub mod harvest;
 pub mod model;
 pub mod ops;
 pub mod report;

@@ -1,0 +1,75 @@
+//! One batch of contexts through the model: the activations at a hook as rows.
+
+use super::error::{HarvestError, Result};
+use crate::gpu::{Gpu, Tensor};
+use crate::model::{HookPoint, Hooks, Model, Tokens, Want};
+use crate::ops::norm::{NormKind, norm};
+
+/// Where activations are taken, and whether their mean over coordinates is taken off (`--center`,
+/// which is what the paper's activations had: TransformerLens centres what writes to the stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub hook: HookPoint,
+    pub center: bool,
+}
+
+impl Site {
+    /// Coordinates of one activation; heads are laid side by side.
+    ///
+    /// # Errors
+    /// A hook that the model does not have, or whose last axes are positions (scores, patterns).
+    pub fn width(&self, model: &Model) -> Result<usize> {
+        self.hook.exists_in(model.config())?;
+        self.hook
+            .width(model.config())
+            .ok_or_else(|| HarvestError::NoWidth {
+                hook: self.hook.to_string(),
+            })
+    }
+
+    /// `value` at the hook (`[batch, seq, ..]`) as rows, `[batch * seq, width]`.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn rows(&self, gpu: &Gpu, value: &Tensor) -> Result<Tensor> {
+        let tokens = value.shape()[0] * value.shape()[1];
+        let flat = value.reshape(&[tokens, value.len() / tokens.max(1)])?;
+        if !self.center {
+            return Ok(flat);
+        }
+        Ok(norm(gpu, NormKind::Center, 0.0, &flat, None, None)?)
+    }
+}
+
+/// Activations of every token at each site, `[batch * seq, width]`. The forward pass stops after the
+/// last of them.
+///
+/// # Errors
+/// Tokens or hooks that the model does not have, or the GPU's errors.
+pub fn capture(
+    gpu: &Gpu,
+    model: &Model,
+    tokens: &Tokens<'_>,
+    sites: &[Site],
+) -> Result<Vec<Tensor>> {
+    let points: Vec<HookPoint> = sites.iter().map(|s| s.hook).collect();
+    let mut hooks = Hooks::new().capture(&points);
+    model.run(gpu, tokens, &mut hooks, Want::Nothing)?;
+    let captured = hooks.take_captured();
+    sites
+        .iter()
+        .map(|site| {
+            let value = captured
+                .get(&site.hook)
+                .ok_or_else(|| HarvestError::NoWidth {
+                    hook: site.hook.to_string(),
+                })?;
+            site.rows(gpu, value)
+        })
+        .collect()
+}
+
+/// Contexts that run through a model at once: about 4,096 tokens, so that no activation is large.
+pub fn contexts_at_once(context: usize) -> usize {
+    (4096 / context.max(1)).max(1)
+}
