@@ -1,7 +1,13 @@
 //! Model and text -> streams of activations: on the fly, or as shards on disk.
 
+pub mod buffer;
 mod capture;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod shards;
+pub mod stream;
 
+pub use buffer::{ShuffleBuffer, Units};
 pub use capture::{Site, capture, contexts_at_once};
 pub use error::{HarvestError, Result};
+pub use stream::ModelUnits;

@@ -23,6 +23,9 @@ pub enum SaeError {
         "training diverged at step {step}: the loss is {loss}. Use a smaller --lr; the last checkpoint is intact"
     )]
     Diverged { step: u64, loss: f64 },
+    /// What the source of activations reported.
+    #[error("{0}")]
+    Source(String),
     #[error("{path}: {why}")]
     File { path: String, why: String },
     #[error("{path}: tensor {tensor} has shape {found:?}, expected {expected:?}")]

@@ -12,6 +12,7 @@ mod dense;
 mod error;
 pub mod files;
 pub mod median;
+pub mod run;
 pub mod schedule;
 mod sparse;
 pub mod synthetic;

@@ -1,0 +1,237 @@
+//! A training run from first step to last: batches in, metrics and checkpoints out.
+//!
+//! The loop knows neither where batches come from nor where results go: the source is an
+//! [`Activations`], the rest an [`Observer`]. On disk a run is a folder ([`RunFolder`]).
+
+use super::error::{Result, SaeError};
+use super::trainer::{StepMetrics, Trainer};
+use crate::gpu::Tensor;
+
+/// A source of training batches. What it hands out is a function of the step, so that a resumed run
+/// sees the batches it would have seen.
+pub trait Activations {
+    /// Coordinates of an activation.
+    fn width(&self) -> usize;
+    /// The `batch` rows of `step`, in tensors of at most `chunk` rows.
+    ///
+    /// # Errors
+    /// Whatever the source reports.
+    fn batch(
+        &mut self,
+        step: u64,
+        batch: usize,
+        chunk: usize,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// What happens to results as they come.
+pub trait Observer {
+    /// Metrics of a logged step.
+    ///
+    /// # Errors
+    /// Whatever goes wrong with keeping them ends the run.
+    fn metrics(&mut self, metrics: &StepMetrics) -> Result<()>;
+    /// A whole checkpoint after `step` steps.
+    ///
+    /// # Errors
+    /// As [`Observer::metrics`].
+    fn checkpoint(&mut self, step: u64, bytes: &[u8]) -> Result<()>;
+    /// After every step; `false` stops the run (it can be resumed).
+    fn stepped(&mut self, step: u64) -> bool;
+}
+
+/// How often things are written down, in steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Cadence {
+    pub log: u64,
+    /// 0 = only at the end.
+    pub checkpoint: u64,
+}
+
+/// Steps that the recorder may run ahead of the GPU: bounds what queued work holds.
+const AHEAD: u64 = 16;
+
+/// Trains until the configured number of steps; gives whether it got there.
+///
+/// # Errors
+/// The source's, the GPU's or the observer's; NaN in activations; a loss that is not finite.
+pub async fn train(
+    trainer: &mut Trainer,
+    source: &mut dyn Activations,
+    cadence: Cadence,
+    observer: &mut dyn Observer,
+) -> Result<bool> {
+    let config = trainer.config().clone();
+    let chunk = trainer.chunk_rows();
+    while trainer.step_count() < config.steps {
+        let step = trainer.step_count();
+        let last = step + 1 == config.steps;
+        let batch = source
+            .batch(step, config.batch, chunk)
+            .map_err(|e| SaeError::Source(e.to_string()))?;
+        let log = step % cadence.log.max(1) == 0 || last;
+        trainer.step(&batch, log)?;
+        drop(batch);
+        if log {
+            if let Some(metrics) = trainer.metrics().await? {
+                observer.metrics(&metrics)?;
+            }
+        } else if step % AHEAD == 0 {
+            trainer.gpu().settle().await?;
+        }
+        let due = cadence.checkpoint > 0 && (step + 1) % cadence.checkpoint == 0;
+        let go_on = observer.stepped(step + 1);
+        if due || last || !go_on {
+            let bytes = trainer.checkpoint().await?;
+            observer.checkpoint(step + 1, &bytes)?;
+        }
+        if !go_on && !last {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::RunFolder;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod folder {
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
+
+    use super::super::error::{Result, SaeError};
+    use super::super::trainer::StepMetrics;
+    use crate::data::tensors::{TensorFile, write_atomically};
+
+    /// The files of a run: `config.toml`, `metrics.jsonl`, `checkpoint/state.safetensors`, `sae/`.
+    pub struct RunFolder {
+        path: PathBuf,
+    }
+
+    impl RunFolder {
+        /// Makes the folder, and writes every option into `config.toml`.
+        ///
+        /// # Errors
+        /// A folder that already holds something (nothing in it is touched).
+        pub fn create<C: serde::Serialize>(path: &Path, config: &C) -> Result<RunFolder> {
+            let taken = path.exists()
+                && std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_some());
+            if taken {
+                return Err(SaeError::file(
+                    path.display(),
+                    "it exists already. Choose another --out, or go on with --resume",
+                ));
+            }
+            let fail = |e: &dyn std::fmt::Display| SaeError::file(path.display(), e);
+            std::fs::create_dir_all(path.join("checkpoint")).map_err(|e| fail(&e))?;
+            let text = toml::to_string_pretty(config).map_err(|e| fail(&e))?;
+            write_atomically(&path.join("config.toml"), text.as_bytes()).map_err(|e| fail(&e))?;
+            Ok(RunFolder { path: path.to_owned() })
+        }
+
+        /// Opens a run and reads its `config.toml`.
+        ///
+        /// # Errors
+        /// A folder that holds no run.
+        pub fn open<C: serde::de::DeserializeOwned>(path: &Path) -> Result<(RunFolder, C)> {
+            let file = path.join("config.toml");
+            let text = std::fs::read_to_string(&file).map_err(|e| {
+                SaeError::file(file.display(), format!("{e}. Give a folder that 'mosaec train --out' made"))
+            })?;
+            let config = toml::from_str(&text)
+                .map_err(|e| SaeError::file(file.display(), e.to_string().replace('\n', " ")))?;
+            Ok((RunFolder { path: path.to_owned() }, config))
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.path
+        }
+
+        /// Folder of member `i` of `n`: `sae` for one, `sae-<i>` for several.
+        pub fn sae(&self, i: usize, n: usize) -> PathBuf {
+            self.path.join(if n == 1 { "sae".to_owned() } else { format!("sae-{i}") })
+        }
+
+        fn state(&self) -> PathBuf {
+            self.path.join("checkpoint").join("state.safetensors")
+        }
+
+        /// The checkpoint, if there is one.
+        ///
+        /// # Errors
+        /// One that is damaged.
+        pub fn checkpoint(&self) -> Result<Option<TensorFile>> {
+            if !self.state().exists() {
+                return Ok(None);
+            }
+            TensorFile::open(&self.state())
+                .map(Some)
+                .map_err(|e| SaeError::file(self.path.display(), e))
+        }
+
+        /// Puts a checkpoint in the place of the last.
+        ///
+        /// # Errors
+        /// What the file system says; the last checkpoint stays.
+        pub fn save_checkpoint(&self, bytes: &[u8]) -> Result<()> {
+            write_atomically(&self.state(), bytes).map_err(|e| SaeError::file(self.path.display(), e))
+        }
+
+        /// All logged metrics.
+        ///
+        /// # Errors
+        /// A line that is no metrics.
+        pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
+            let path = self.path.join("metrics.jsonl");
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(e) => return Err(SaeError::file(path.display(), e)),
+            };
+            // A kill in the middle of a line leaves half of one at the end.
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            whole
+                .lines()
+                .enumerate()
+                .map(|(i, line)| {
+                    serde_json::from_str(line)
+                        .map_err(|e| SaeError::file(path.display(), format!("line {}: {e}", i + 1)))
+                })
+                .collect()
+        }
+
+        /// Appends one line to `metrics.jsonl`.
+        ///
+        /// # Errors
+        /// What the file system says.
+        pub fn log(&self, metrics: &StepMetrics) -> Result<()> {
+            let path = self.path.join("metrics.jsonl");
+            let fail = |e: &dyn std::fmt::Display| SaeError::file(path.display(), e);
+            let mut line = serde_json::to_string(metrics).map_err(|e| fail(&e))?;
+            line.push('\n');
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .and_then(|mut f| f.write_all(line.as_bytes()))
+                .map_err(|e| fail(&e))
+        }
+
+        /// Drops what was logged at `step` and after: a resumed run will log it again.
+        ///
+        /// # Errors
+        /// What the file system says.
+        pub fn rewind_metrics(&self, step: u64) -> Result<()> {
+            let kept: Vec<String> = self
+                .metrics()?
+                .iter()
+                .filter(|m| m.step < step)
+                .filter_map(|m| serde_json::to_string(m).ok())
+                .map(|line| line + "\n")
+                .collect();
+            let path = self.path.join("metrics.jsonl");
+            write_atomically(&path, kept.concat().as_bytes()).map_err(|e| SaeError::file(path.display(), e))
+        }
+    }
+}
