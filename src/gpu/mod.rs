@@ -34,6 +34,8 @@ struct Inner {
     description: AdapterDescription,
     limits: wgpu::Limits,
     noise: bool,
+    /// Seconds and dispatches by kernel, where [`GpuOptions::profile`] asks for them.
+    profile: Option<Mutex<HashMap<&'static str, (f64, u64)>>>,
     pool: Arc<Pool>,
     pipelines: Mutex<Pipelines>,
     recorder: Mutex<Recorder>,
@@ -101,6 +103,7 @@ impl Gpu {
             description,
             limits,
             noise: options.noise,
+            profile: options.profile.then(Mutex::default),
             pool: Arc::default(),
             pipelines: Mutex::new(Pipelines {
                 by_key: HashMap::new(),
@@ -393,7 +396,29 @@ impl Gpu {
             tensors,
             groups,
         );
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(profile) = &inner.profile {
+            // One dispatch at a time: what it costs alone, with the submission's overhead.
+            let start = std::time::Instant::now();
+            self.flush();
+            let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
+            let mut profile = lock(profile);
+            let entry = profile.entry(kernel.name).or_default();
+            entry.0 += start.elapsed().as_secs_f64();
+            entry.1 += 1;
+        }
         Ok(())
+    }
+
+    /// Kernel, seconds and dispatches since the last call, dearest first; empty without
+    /// [`GpuOptions::profile`].
+    pub fn take_profile(&self) -> Vec<(&'static str, f64, u64)> {
+        let Some(profile) = &self.0.profile else {
+            return Vec::new();
+        };
+        let mut all: Vec<_> = lock(profile).drain().map(|(k, (s, n))| (k, s, n)).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all
     }
 
     fn pipeline(

@@ -1,0 +1,63 @@
+//! `mosaec selftest`
+
+use anyhow::{Result, bail};
+
+use super::common::{open_gpu, print_json, progress};
+use super::options::Global;
+use crate::ops::cases;
+
+/// Prove on this adapter that every kernel agrees with its CPU reference
+///
+/// Runs the table of cases that mosaec's own tests run: each kernel against an f64 reference, twice,
+/// which must give the same bits. Example: mosaec selftest
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Print every case as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
+    let gpu = open_gpu(global).await?;
+    let all = cases::all();
+    let bar = progress(global, "self-test", all.len() as u64, "cases");
+    let mut outcomes = Vec::new();
+    for case in all {
+        outcomes.push(case.run(&gpu).await?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let failed: Vec<_> = outcomes.iter().filter(|o| !o.passed()).collect();
+    if args.json {
+        print_json(&outcomes)?;
+    } else {
+        println!("{:<26} {:>6} {:>12} {:>12}", "kernel", "cases", "worst error", "allowed");
+        let mut kernels: Vec<&str> = outcomes.iter().map(|o| o.kernel.as_str()).collect();
+        kernels.dedup();
+        for kernel in kernels {
+            let of: Vec<_> = outcomes.iter().filter(|o| o.kernel == kernel).collect();
+            let worst = of
+                .iter()
+                .max_by(|a, b| (a.error / a.tolerance.max(1e-12)).total_cmp(&(b.error / b.tolerance.max(1e-12))));
+            if let Some(worst) = worst {
+                println!("{kernel:<26} {:>6} {:>12.1e} {:>12.1e}", of.len(), worst.error, worst.tolerance);
+            }
+        }
+        for f in &failed {
+            let why = if f.reproducible { "wrong" } else { "differs from run to run" };
+            println!("FAILED {} ({}): {why}, error {:.1e} (allowed {:.1e})", f.kernel, f.what, f.error, f.tolerance);
+        }
+    }
+    if failed.is_empty() {
+        if !args.json {
+            println!("{} cases agree with their references, bit for bit the same twice", outcomes.len());
+        }
+        return Ok(());
+    }
+    bail!(
+        "{} of {} cases failed on {}: do not trust results of this adapter, and please report it",
+        failed.len(),
+        outcomes.len(),
+        gpu.description().name
+    );
+}
