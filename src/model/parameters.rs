@@ -235,11 +235,22 @@ impl Sharded {
         let count = (gpu.max_binding().min(SHARD_BYTES) / row_bytes) as usize;
         // Whole tiles of the matrix kernels, where there is room for one.
         let count = if count > 64 { count / 64 * 64 } else { count };
+        Self::in_shards_of(gpu, count, [rows, cols], |first, n| {
+            weights.read_rows(name, [rows, cols], first, n)
+        })
+    }
+
+    /// A table whose rows `first .. first + n` are `read(first, n)`, `count` rows to a shard.
+    fn in_shards_of(
+        gpu: &Gpu,
+        count: usize,
+        [rows, cols]: [usize; 2],
+        read: impl Fn(usize, usize) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
         let mut shards = Vec::new();
         for first in (0..rows).step_by(count) {
             let n = count.min(rows - first);
-            let values = weights.read_rows(name, [rows, cols], first, n)?;
-            shards.push((first, gpu.upload(&values, &[n, cols])?));
+            shards.push((first, gpu.upload(&read(first, n)?, &[n, cols])?));
         }
         Ok(Self {
             shards,
@@ -340,5 +351,47 @@ impl Block {
             mlp_up: source.mlp_up.as_ref().map(linear).transpose()?,
             mlp_out: linear(&source.mlp_out)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+    use crate::ops::cases::values;
+
+    #[test]
+    fn shards_are_seams_that_nobody_sees() {
+        let options = GpuOptions {
+            noise: true,
+            default_limits: true,
+            ..GpuOptions::default()
+        };
+        let gpu = pollster::block_on(Gpu::open(&options)).unwrap();
+        let (rows, cols) = (37, 12);
+        let table = values(1, rows * cols);
+        let x = gpu.upload(&values(2, 5 * cols), &[5, cols]).unwrap();
+        let index = gpu.upload_u32(&[0, 9, 10, 36, 19, 20], &[6]).unwrap();
+        let results: Vec<[Vec<f32>; 2]> = [rows, 10, 1]
+            .into_iter()
+            .map(|count| {
+                let read =
+                    |first: usize, n: usize| Ok(table[first * cols..(first + n) * cols].to_vec());
+                let t = Sharded::in_shards_of(&gpu, count, [rows, cols], read).unwrap();
+                assert_eq!(t.shards.len(), rows.div_ceil(count));
+                let found = [
+                    t.gather(&gpu, &index).unwrap(),
+                    t.products(&gpu, &x, 2, 3).unwrap(),
+                ];
+                found.map(|t| pollster::block_on(gpu.read(&t)).unwrap())
+            })
+            .collect();
+        assert_eq!(&results[0][0][cols..2 * cols], &table[9 * cols..10 * cols]);
+        for other in &results[1..] {
+            assert_eq!(other[0], results[0][0]);
+            for (a, b) in other[1].iter().zip(&results[0][1]) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+        }
     }
 }
