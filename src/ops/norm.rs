@@ -78,7 +78,11 @@ pub fn norm_by(
         eps,
     };
     let tensors = [x, weight.unwrap_or(x), bias.unwrap_or(x), &out];
-    let (kernel, groups) = if lane { (&LANE, x.rows().div_ceil(32)) } else { (&KERNEL, x.rows()) };
+    let (kernel, groups) = if lane {
+        (&LANE, x.rows().div_ceil(32))
+    } else {
+        (&KERNEL, x.rows())
+    };
     gpu.dispatch(kernel, &[], &params, &tensors, fold(groups))?;
     Ok(out)
 }
@@ -119,23 +123,29 @@ pub fn cases() -> Vec<Case> {
         for kind in [NormKind::Layer, NormKind::Rms, NormKind::Center] {
             let affine = kind != NormKind::Center;
             for (name, lane) in [(KERNEL.name, false), (LANE.name, true)] {
-            cases.push(Case::new(name, format!("{kind:?} {rows}x{cols}"), 1e-5, move |gpu| {
-                let (xv, wv, bv) = (values(1, rows * cols), values(2, cols), values(3, cols));
-                let x = gpu.upload(&xv, &[rows, cols])?;
-                let (w, b) = (gpu.upload(&wv, &[cols])?, gpu.upload(&bv, &[cols])?);
-                let (w, b) = (affine.then_some(&w), affine.then_some(&b));
-                let out = norm_by(gpu, lane, kind, 1e-5, &x, w, b)?;
-                let (wv, bv) = (wide(&wv), wide(&bv));
-                let expected = reference(
-                    kind,
+                cases.push(Case::new(
+                    name,
+                    format!("{kind:?} {rows}x{cols}"),
                     1e-5,
-                    &wide(&xv),
-                    cols,
-                    affine.then_some(&wv[..]),
-                    affine.then_some(&bv[..]),
-                );
-                Ok(vec![(out, expected)])
-            }));
+                    move |gpu| {
+                        let (xv, wv, bv) =
+                            (values(1, rows * cols), values(2, cols), values(3, cols));
+                        let x = gpu.upload(&xv, &[rows, cols])?;
+                        let (w, b) = (gpu.upload(&wv, &[cols])?, gpu.upload(&bv, &[cols])?);
+                        let (w, b) = (affine.then_some(&w), affine.then_some(&b));
+                        let out = norm_by(gpu, lane, kind, 1e-5, &x, w, b)?;
+                        let (wv, bv) = (wide(&wv), wide(&bv));
+                        let expected = reference(
+                            kind,
+                            1e-5,
+                            &wide(&xv),
+                            cols,
+                            affine.then_some(&wv[..]),
+                            affine.then_some(&bv[..]),
+                        );
+                        Ok(vec![(out, expected)])
+                    },
+                ));
             }
         }
     }

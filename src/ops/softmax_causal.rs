@@ -41,7 +41,11 @@ pub fn softmax_causal_by(gpu: &Gpu, lane: bool, scores: &Tensor) -> Result<Tenso
         keys: scores.cols() as u32,
     };
     let rows = scores.rows();
-    let (kernel, groups) = if lane { (&LANE, rows.div_ceil(32)) } else { (&KERNEL, rows) };
+    let (kernel, groups) = if lane {
+        (&LANE, rows.div_ceil(32))
+    } else {
+        (&KERNEL, rows)
+    };
     gpu.dispatch(kernel, &[], &params, &[scores, &out], fold(groups))?;
     Ok(out)
 }
@@ -61,16 +65,20 @@ pub fn reference(scores: &[f64], queries: usize, keys: usize) -> Vec<f64> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [([1, 1, 1, 1], 1.0), ([2, 3, 17, 17], 5.0), ([1, 2, 3, 130], 50.0)]
-        .into_iter()
-        .flat_map(|case| [(KERNEL.name, false, case), (LANE.name, true, case)])
-        .map(|(name, lane, (shape, scale)): (_, _, ([usize; 4], f32))| {
-            Case::new(name, format!("{shape:?} times {scale}"), 1e-5, move |gpu| {
-                let n = shape.iter().product();
-                let v: Vec<f32> = values(1, n).iter().map(|x| x * scale).collect();
-                let out = softmax_causal_by(gpu, lane, &gpu.upload(&v, &shape)?)?;
-                Ok(vec![(out, reference(&wide(&v), shape[2], shape[3]))])
-            })
+    [
+        ([1, 1, 1, 1], 1.0),
+        ([2, 3, 17, 17], 5.0),
+        ([1, 2, 3, 130], 50.0),
+    ]
+    .into_iter()
+    .flat_map(|case| [(KERNEL.name, false, case), (LANE.name, true, case)])
+    .map(|(name, lane, (shape, scale)): (_, _, ([usize; 4], f32))| {
+        Case::new(name, format!("{shape:?} times {scale}"), 1e-5, move |gpu| {
+            let n = shape.iter().product();
+            let v: Vec<f32> = values(1, n).iter().map(|x| x * scale).collect();
+            let out = softmax_causal_by(gpu, lane, &gpu.upload(&v, &shape)?)?;
+            Ok(vec![(out, reference(&wide(&v), shape[2], shape[3]))])
         })
-        .collect()
+    })
+    .collect()
 }
