@@ -303,9 +303,7 @@ fn generation_with_a_cache_is_greedy_recomputation() {
         };
         let mut seen = Vec::new();
         let mut none = Hooks::new();
-        let generate = model.generate(&gpu, &prompt, &sampling, &mut none, |id| {
-            seen.push(id)
-        });
+        let generate = model.generate(&gpu, &prompt, &sampling, &mut none, |id| seen.push(id));
         let new = pollster::block_on(generate).expect("text");
         assert_eq!((new.len(), &new), (12, &seen));
         let mut all = prompt.clone();
@@ -555,4 +553,36 @@ fn losses_in_chunks_are_losses_at_once() {
         apart(&all[rows - 80..], &end)
     );
     assert!(all.iter().all(|v| *v > 1e-3));
+}
+
+/// Attention of many contexts runs in groups; a hook on the pattern makes it run at once.
+#[test]
+fn groups_of_contexts_are_seams_that_nobody_sees() {
+    let gpu = gpu();
+    let model = Model::embedded(&gpu).expect("the embedded model");
+    // 1 MiB of scores a context; 32 MiB a group.
+    let (batch, seq) = (35, 256);
+    let ids = ids(batch * seq, model.config().vocab);
+    let tokens = Tokens::new(&ids, seq).expect("tokens");
+    let z = HookPoint::Block(0, BlockHook::Z);
+    let pattern = HookPoint::Block(0, BlockHook::Pattern);
+    let run = |points: &[HookPoint]| {
+        let before = gpu.recorded().0;
+        let mut hooks = Hooks::new().capture(points);
+        model
+            .run(&gpu, &tokens, &mut hooks, Want::Nothing)
+            .expect("a run");
+        let values = read(&gpu, hooks.captured(z).expect("captured"));
+        (values, gpu.recorded().0 - before)
+    };
+    let ((grouped, in_groups), (whole, at_once)) = (run(&[z]), run(&[z, pattern]));
+    assert!(
+        in_groups > at_once,
+        "there was one group: {in_groups} {at_once}"
+    );
+    assert!(
+        apart(&grouped, &whole) < 1e-6,
+        "{}",
+        apart(&grouped, &whole)
+    );
 }

@@ -148,7 +148,7 @@ impl ModelConfig {
                 return bad(key, n, "a number from 1 to 1048576".to_owned());
             }
         }
-        if self.n_heads % self.n_kv_heads != 0 {
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let expected = format!("a divisor of the {} query heads", self.n_heads);
             return bad("num_key_value_heads", self.n_kv_heads, expected);
         }
@@ -394,7 +394,7 @@ fn llama(keys: &Keys) -> Result<ModelConfig> {
 }
 
 fn head_size(key: &str, d_model: usize, n_heads: usize) -> Result<usize> {
-    if n_heads == 0 || d_model % n_heads != 0 {
+    if n_heads == 0 || !d_model.is_multiple_of(n_heads) {
         return Err(ModelError::ConfigValue {
             key: key.to_owned(),
             found: d_model.to_string(),

@@ -25,7 +25,7 @@ impl<'a> Tokens<'a> {
     /// # Errors
     /// [`ModelError::TokenCount`] if there is no row, or half of one.
     pub fn new(ids: &'a [u32], seq: usize) -> Result<Self> {
-        if ids.is_empty() || seq == 0 || ids.len() % seq != 0 {
+        if ids.is_empty() || seq == 0 || !ids.len().is_multiple_of(seq) {
             return Err(ModelError::TokenCount {
                 found: ids.len(),
                 seq,

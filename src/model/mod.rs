@@ -122,8 +122,10 @@ impl Model {
         let table = [config.vocab, d];
         let embed = Sharded::load(gpu, weights, &source.embed, table)?;
         let unembed = match &source.head {
-            Some(head) => Sharded::load(gpu, weights, head, table)?,
-            None => embed.clone(),
+            Some(head) => {
+                Sharded::load(gpu, weights, head, table)?.for_products(gpu, weights, head)?
+            }
+            None => embed.clone().for_products(gpu, weights, &source.embed)?,
         };
         let positions = match &source.positions {
             Some(name) => Some(Sharded::load(

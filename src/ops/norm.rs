@@ -8,6 +8,8 @@ use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 pub static KERNEL: Kernel = kernel!("norm", lib: ["grid", "reduce"]);
+/// The same with a lane per row, for CPU rasterisers.
+pub static LANE: Kernel = kernel!("norm_lane", lib: ["grid"]);
 
 /// What is done to each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,22 @@ pub fn norm(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
+    norm_by(gpu, gpu.is_software(), kind, eps, x, weight, bias)
+}
+
+/// As [`norm`], by the kernel with a lane per row or by the one with a workgroup per row.
+///
+/// # Errors
+/// As [`norm`].
+pub fn norm_by(
+    gpu: &Gpu,
+    lane: bool,
+    kind: NormKind,
+    eps: f32,
+    x: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     for (name, t) in [("weight", weight), ("bias", bias)] {
         if let Some(t) = t {
             t.expect_len("norm", name, x.cols())?;
@@ -60,7 +78,12 @@ pub fn norm(
         eps,
     };
     let tensors = [x, weight.unwrap_or(x), bias.unwrap_or(x), &out];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, fold(x.rows()))?;
+    let (kernel, groups) = if lane {
+        (&LANE, x.rows().div_ceil(32))
+    } else {
+        (&KERNEL, x.rows())
+    };
+    gpu.dispatch(kernel, &[], &params, &tensors, fold(groups))?;
     Ok(out)
 }
 
@@ -99,6 +122,7 @@ pub fn cases() -> Vec<Case> {
     for (rows, cols) in [(1, 1), (5, 48), (3, 129), (70_000, 2)] {
         for kind in [NormKind::Layer, NormKind::Rms, NormKind::Center] {
             let affine = kind != NormKind::Center;
+<<<<<<< HEAD
             cases.push(Case::new(
                 KERNEL.name,
                 format!("{kind:?} {rows}x{cols}"),
@@ -127,6 +151,33 @@ pub fn cases() -> Vec<Case> {
                     Ok(vec![(out, expected)])
                 },
             ));
+=======
+            for (name, lane) in [(KERNEL.name, false), (LANE.name, true)] {
+                cases.push(Case::new(
+                    name,
+                    format!("{kind:?} {rows}x{cols}"),
+                    1e-5,
+                    move |gpu| {
+                        let (xv, wv, bv) =
+                            (values(1, rows * cols), values(2, cols), values(3, cols));
+                        let x = gpu.upload(&xv, &[rows, cols])?;
+                        let (w, b) = (gpu.upload(&wv, &[cols])?, gpu.upload(&bv, &[cols])?);
+                        let (w, b) = (affine.then_some(&w), affine.then_some(&b));
+                        let out = norm_by(gpu, lane, kind, 1e-5, &x, w, b)?;
+                        let (wv, bv) = (wide(&wv), wide(&bv));
+                        let expected = reference(
+                            kind,
+                            1e-5,
+                            &wide(&xv),
+                            cols,
+                            affine.then_some(&wv[..]),
+                            affine.then_some(&bv[..]),
+                        );
+                        Ok(vec![(out, expected)])
+                    },
+                ));
+            }
+>>>>>>> model
         }
     }
     cases

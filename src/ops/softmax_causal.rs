@@ -8,6 +8,8 @@ use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 pub static KERNEL: Kernel = kernel!("softmax_causal", lib: ["grid", "reduce"]);
+/// The same with a lane per row, for CPU rasterisers.
+pub static LANE: Kernel = kernel!("softmax_causal_lane", lib: ["grid"]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -23,6 +25,14 @@ struct Params {
 /// # Errors
 /// Out of memory.
 pub fn softmax_causal(gpu: &Gpu, scores: &Tensor) -> Result<Tensor> {
+    softmax_causal_by(gpu, gpu.is_software(), scores)
+}
+
+/// As [`softmax_causal`], by the kernel with a lane per row or by the one with a workgroup per row.
+///
+/// # Errors
+/// As [`softmax_causal`].
+pub fn softmax_causal_by(gpu: &Gpu, lane: bool, scores: &Tensor) -> Result<Tensor> {
     let out = gpu.f32(scores.shape())?;
     let queries = scores.shape()[scores.shape().len() - 2];
     let params = Params {
@@ -30,7 +40,13 @@ pub fn softmax_causal(gpu: &Gpu, scores: &Tensor) -> Result<Tensor> {
         queries: queries as u32,
         keys: scores.cols() as u32,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[scores, &out], fold(scores.rows()))?;
+    let rows = scores.rows();
+    let (kernel, groups) = if lane {
+        (&LANE, rows.div_ceil(32))
+    } else {
+        (&KERNEL, rows)
+    };
+    gpu.dispatch(kernel, &[], &params, &[scores, &out], fold(groups))?;
     Ok(out)
 }
 
@@ -55,18 +71,14 @@ pub fn cases() -> Vec<Case> {
         ([1, 2, 3, 130], 50.0),
     ]
     .into_iter()
-    .map(|(shape, scale): ([usize; 4], f32)| {
-        Case::new(
-            KERNEL.name,
-            format!("{shape:?} times {scale}"),
-            1e-5,
-            move |gpu| {
-                let n = shape.iter().product();
-                let v: Vec<f32> = values(1, n).iter().map(|x| x * scale).collect();
-                let out = softmax_causal(gpu, &gpu.upload(&v, &shape)?)?;
-                Ok(vec![(out, reference(&wide(&v), shape[2], shape[3]))])
-            },
-        )
+    .flat_map(|case| [(KERNEL.name, false, case), (LANE.name, true, case)])
+    .map(|(name, lane, (shape, scale)): (_, _, ([usize; 4], f32))| {
+        Case::new(name, format!("{shape:?} times {scale}"), 1e-5, move |gpu| {
+            let n = shape.iter().product();
+            let v: Vec<f32> = values(1, n).iter().map(|x| x * scale).collect();
+            let out = softmax_causal_by(gpu, lane, &gpu.upload(&v, &shape)?)?;
+            Ok(vec![(out, reference(&wide(&v), shape[2], shape[3]))])
+        })
     })
     .collect()
 }

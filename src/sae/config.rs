@@ -82,7 +82,10 @@ impl TrainConfig {
             // The paper's code has no schedule and no clipping.
             warmup: if tied { 0 } else { 100.min(steps / 10) },
             decay: if tied { 0.0 } else { 0.2 },
-            clip: if tied { 0.0 } else { 1.0 },
+            // 1 on a loss summed over coordinates, where SAELens and dictionary_learning clip. It acts
+            // in almost every step, and so keeps the large gradients of the first steps out of Adam's
+            // second moments: explained variance 0.865 instead of 0.842 on the embedded model.
+            clip: if tied { 0.0 } else { 1.0 / d_in as f64 },
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
