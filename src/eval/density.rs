@@ -40,7 +40,10 @@ mod tests {
         assert_eq!((h.edges[0], h.edges[12], h.never), (-3.0, 0.0, 2));
         assert_eq!(h.counts.iter().sum::<u32>(), 4);
         // 1 and 0.5 lie in the last two bins, 0.099 just below 0.1, 0.001 in the first.
-        assert_eq!((h.counts[11], h.counts[10], h.counts[7], h.counts[0]), (1, 1, 1, 1));
+        assert_eq!(
+            (h.counts[11], h.counts[10], h.counts[7], h.counts[0]),
+            (1, 1, 1, 1)
+        );
         assert_eq!(histogram(&[1.0], 1).counts.iter().sum::<u32>(), 1);
     }
 }

@@ -72,9 +72,11 @@ impl<'a> Effects<'a> {
         let mut hooks = Hooks::new().capture(&points);
         let residual = self.model.run(gpu, tokens, &mut hooks, want)?;
         let mut captured = hooks.take_captured();
-        let raw = captured.remove(&self.site.hook).ok_or(EvalError::NoEffect {
-            point: self.site.hook,
-        })?;
+        let raw = captured
+            .remove(&self.site.hook)
+            .ok_or(EvalError::NoEffect {
+                point: self.site.hook,
+            })?;
         let x = self.site.rows(gpu, &raw)?;
         let stream = match self.start {
             Start::Block(point) => captured.remove(&point),
@@ -219,6 +221,12 @@ impl<'a> Effects<'a> {
 fn targets(tokens: &Tokens) -> Vec<u32> {
     let (ids, seq) = (tokens.ids(), tokens.seq());
     (0..ids.len())
-        .map(|i| if (i + 1) % seq == 0 { IGNORE } else { ids[i + 1] })
+        .map(|i| {
+            if (i + 1) % seq == 0 {
+                IGNORE
+            } else {
+                ids[i + 1]
+            }
+        })
         .collect()
 }

@@ -228,7 +228,9 @@ impl Pass<'_> {
         }
         let mean = self.data.mean();
         if forgets {
-            found.zero = effects.constant(gpu, contexts, &vec![0.0; mean.len()]).await?;
+            found.zero = effects
+                .constant(gpu, contexts, &vec![0.0; mean.len()])
+                .await?;
             found.mean = effects.constant(gpu, contexts, &mean).await?;
         } else {
             let mean = gpu.upload(&mean, &[mean.len()])?;
@@ -278,7 +280,11 @@ fn effect(b: &Baselines, tally: &Tally, rows: u64, sae: &Sae) -> Result<LossEffe
             sae: sae.title(),
         });
     }
-    let recovered = |ablated: f64| (ablated - ce_sae) / (ablated - ce_original);
+    // Where ablation changes nothing there is nothing to lose.
+    let recovered = |ablated: f64| match ablated == ce_original {
+        true => 1.0,
+        false => (ablated - ce_sae) / (ablated - ce_original),
+    };
     Ok(LossEffect {
         ce_original,
         ce_sae,
