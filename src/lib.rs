@@ -6,6 +6,8 @@
 #![allow(missing_docs)]
 
 pub mod data;
+pub mod eval;
+pub mod explain;
 pub mod gpu;
 pub mod harvest;
 pub mod model;

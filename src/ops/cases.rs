@@ -148,6 +148,9 @@ pub fn all() -> Vec<Case> {
         super::densify::cases(),
         super::unit_rows::cases(),
         super::update_since::cases(),
+        super::compare_logits::cases(),
+        super::reconstruction_stats::cases(),
+        super::relu_count::cases(),
     ]
     .into_iter()
     .flatten()

@@ -8,6 +8,7 @@ pub mod cases;
 pub mod clip_scale;
 pub mod column_sum;
 pub mod combine;
+pub mod compare_logits;
 pub mod count_above;
 pub mod cross_entropy;
 pub mod densify;
@@ -20,6 +21,8 @@ pub mod matmul;
 pub mod matmul_uniform;
 pub mod norm;
 pub mod project_rows;
+pub mod reconstruction_stats;
+pub mod relu_count;
 pub mod relu_gradient;
 pub mod relu_in_place;
 pub mod rope;
@@ -77,6 +80,9 @@ pub static KERNELS: &[&Kernel] = &[
     &densify::KERNEL,
     &unit_rows::KERNEL,
     &update_since::KERNEL,
+    &compare_logits::KERNEL,
+    &reconstruction_stats::KERNEL,
+    &relu_count::KERNEL,
 ];
 
 /// WebGPU's limit on workgroups per dimension.

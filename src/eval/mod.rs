@@ -1,0 +1,13 @@
+//! How good a dictionary is on held-out data: fidelity, sparsity, and what its reconstruction does to the
+//! language model. Definitions: docs/metrics.md.
+
+pub(crate) mod codes;
+mod density;
+mod effect;
+mod error;
+mod fidelity;
+mod tally;
+
+pub use density::histogram;
+pub use error::{EvalError, Result};
+pub use fidelity::{EvalInput, Evaluated, Subject, evaluate, evaluate_all};
