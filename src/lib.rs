@@ -5,7 +5,9 @@
 #![warn(missing_docs, unreachable_pub)]
 #![allow(missing_docs)]
 
+pub mod causal;
 pub mod data;
+pub mod eval;
 pub mod gpu;
 pub mod harvest;
 pub mod model;
