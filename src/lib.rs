@@ -5,6 +5,9 @@
 #![warn(missing_docs, unreachable_pub)]
 #![allow(missing_docs)]
 
+pub mod causal;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
 pub mod data;
 pub mod eval;
 pub mod explain;

@@ -6,6 +6,7 @@ mod density;
 mod effect;
 mod error;
 mod fidelity;
+pub mod pca;
 mod tally;
 
 pub use density::histogram;

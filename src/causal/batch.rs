@@ -1,0 +1,125 @@
+//! Prompts of one length as one run, and what is read at their last position.
+
+use super::error::Result;
+use crate::data::{IoiPrompt, IoiSet};
+use crate::gpu::{DType, Gpu, Tensor};
+use crate::model::{Model, Tokens};
+use crate::ops::gather_rows::gather_rows;
+
+/// Tokens that run through the model at once, about.
+pub(super) const RUN_TOKENS: usize = 4096;
+
+/// Which of a prompt's three versions (see [`crate::data::ioi`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The base run.
+    Clean,
+    /// Another indirect object.
+    Target,
+    /// S2 replaced by the indirect object's name.
+    Corrupted,
+}
+
+impl Version {
+    /// The ids of `prompt` in this version.
+    pub fn tokens(self, prompt: &IoiPrompt) -> &[u32] {
+        match self {
+            Version::Clean => &prompt.tokens,
+            Version::Target => &prompt.target_tokens,
+            Version::Corrupted => &prompt.corrupted_tokens,
+        }
+    }
+}
+
+/// Prompts of one length.
+pub(super) struct Batch<'a> {
+    pub(super) seq: usize,
+    pub(super) prompts: Vec<&'a IoiPrompt>,
+    /// Their places in the set.
+    pub(super) indices: Vec<usize>,
+}
+
+impl Batch<'_> {
+    /// All prompts of `set`, at most `tokens` of them in a batch (one prompt at least).
+    pub(super) fn of(set: &IoiSet, tokens: usize) -> Vec<Batch<'_>> {
+        let mut batches = Vec::new();
+        for group in set.batches_by_length() {
+            let at_once = (tokens / group.n_tokens.max(1)).max(1);
+            for indices in group.prompts.chunks(at_once) {
+                batches.push(Batch {
+                    seq: group.n_tokens,
+                    prompts: indices.iter().map(|i| &set.prompts[*i]).collect(),
+                    indices: indices.to_vec(),
+                });
+            }
+        }
+        batches
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// Prompt after prompt.
+    pub(super) fn ids(&self, version: Version) -> Vec<u32> {
+        self.prompts
+            .iter()
+            .flat_map(|p| version.tokens(p).iter().copied())
+            .collect()
+    }
+
+    pub(super) fn tokens<'i>(&self, ids: &'i [u32]) -> Result<Tokens<'i>> {
+        Ok(Tokens::new(ids, self.seq)?)
+    }
+}
+
+/// Rows of `table` (`[rows, cols]`) by index: `[index, cols]`.
+pub(super) fn rows_at(gpu: &Gpu, table: &Tensor, index: &[u32]) -> Result<Tensor> {
+    let out = gpu.empty(&[index.len(), table.cols()], DType::F32)?;
+    gather_rows(gpu, table, 0, &gpu.upload_u32(index, &[index.len()])?, &out)?;
+    Ok(out)
+}
+
+/// The last position of each context: `[batch, d]` of `x` (`[batch, seq, d]`).
+pub(super) fn last_rows(gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+    let (seq, d) = (x.shape()[1], x.shape()[2]);
+    let index: Vec<u32> = (0..x.rows())
+        .skip(seq - 1)
+        .step_by(seq)
+        .map(|i| i as u32)
+        .collect();
+    rows_at(gpu, &x.reshape(&[x.rows(), d])?, &index)
+}
+
+/// Logits of two tokens a row, `[2 * rows]`: of `ends` (`[rows, d_model]`, the residual stream after
+/// the last block) for the ids in `wanted`. No more logits are kept than a chunk's.
+pub(super) fn two_logits(
+    gpu: &Gpu,
+    model: &Model,
+    ends: &Tensor,
+    wanted: &[[u32; 2]],
+) -> Result<Tensor> {
+    let (rows, vocab) = (ends.rows(), model.config().vocab);
+    let normed = model.final_norm(gpu, ends)?;
+    let out = gpu.f32(&[2 * rows])?;
+    let step = model.logits_chunk_rows(gpu);
+    for from in (0..rows).step_by(step) {
+        let count = step.min(rows - from);
+        let logits = model.unembed_rows(gpu, &normed, from, count)?;
+        let index: Vec<u32> = wanted[from..from + count]
+            .iter()
+            .enumerate()
+            .flat_map(|(r, ids)| ids.map(|id| (r * vocab) as u32 + id))
+            .collect();
+        let picked = rows_at(gpu, &logits.reshape(&[count * vocab, 1])?, &index)?;
+        gpu.copy(&picked, 0, &out, 2 * from, 2 * count)?;
+    }
+    Ok(out)
+}
+
+/// The first of each two minus the second.
+pub(super) fn differences(pairs: &[f32]) -> impl Iterator<Item = f64> {
+    pairs
+        .chunks_exact(2)
+        .map(|p| f64::from(p[0]) - f64::from(p[1]))
+}

@@ -1,0 +1,172 @@
+//! A base and a target run of every prompt, held at a hook: what is patched, into what, and how near
+//! the result comes to the target.
+
+use super::batch::{Batch, Version, last_rows, rows_at};
+use super::error::{CausalError, Result};
+use crate::data::IoiSet;
+use crate::gpu::{Gpu, GpuError, Tensor};
+use crate::harvest::Site;
+use crate::model::{BlockHook, HookPoint, Hooks, Model, Want};
+
+/// Base (clean) and target runs of a set at one hook.
+pub struct Counterfactual<'a> {
+    pub(super) model: &'a Model,
+    hook: HookPoint,
+    /// The residual stream from which everything above the hook is run again.
+    start: HookPoint,
+    /// Values of one activation.
+    pub(super) width: usize,
+    pub(super) pairs: Vec<PairedRuns>,
+    pub(super) prompts: usize,
+    pub(super) tokens: usize,
+    kl_all_at_once: f64,
+}
+
+/// Both runs of the prompts of one length.
+pub(super) struct PairedRuns {
+    pub(super) seq: usize,
+    pub(super) batch: usize,
+    /// The base run at `start`, `[batch, seq * d_model]`.
+    stream: Tensor,
+    /// Activations at the hook, `[batch * seq, width]`.
+    pub(super) base: Tensor,
+    pub(super) target: Tensor,
+    /// The target's residual stream after the last block at the last position, `[batch, d_model]`.
+    target_ends: Tensor,
+    /// KL(base || target) of each prompt.
+    pub(super) kl_none: Vec<f64>,
+}
+
+impl<'a> Counterfactual<'a> {
+    /// Runs both versions of every prompt, about `tokens` tokens at once.
+    ///
+    /// # Errors
+    /// No prompts, a hook outside the blocks or without a vector per token, or the GPU's errors.
+    pub async fn prepare(
+        gpu: &Gpu,
+        model: &'a Model,
+        set: &IoiSet,
+        hook: HookPoint,
+        tokens: usize,
+    ) -> Result<Counterfactual<'a>> {
+        if set.prompts.is_empty() {
+            return Err(CausalError::NoPrompts);
+        }
+        let site = Site {
+            hook,
+            center: false,
+        };
+        let width = site.width(model)?;
+        let start = match hook {
+            HookPoint::Block(_, BlockHook::ResidPre | BlockHook::ResidPost) => hook,
+            HookPoint::Block(layer, _) => HookPoint::resid_pre(layer),
+            _ => {
+                return Err(CausalError::Outside {
+                    hook: hook.to_string(),
+                });
+            }
+        };
+        let mut all = Counterfactual {
+            model,
+            hook,
+            start,
+            width,
+            pairs: Vec::new(),
+            prompts: set.prompts.len(),
+            tokens: set.prompts.iter().map(|p| p.n_tokens()).sum(),
+            kl_all_at_once: 0.0,
+        };
+        let mut at_once = 0.0;
+        for batch in Batch::of(set, tokens) {
+            let (captured, ends) = all.run(gpu, &batch, Version::Clean)?;
+            let [stream, base] = captured;
+            let ([_, target], target_ends) = all.run(gpu, &batch, Version::Target)?;
+            let none = model.kl(gpu, &ends, &target_ends)?;
+            let mut runs = PairedRuns {
+                seq: batch.seq,
+                batch: batch.len(),
+                stream: stream.reshape(&[batch.len(), stream.len() / batch.len()])?,
+                base: site.rows(gpu, &base)?,
+                target: site.rows(gpu, &target)?,
+                target_ends,
+                kl_none: Vec::new(),
+            };
+            let every: Vec<u32> = (0..batch.len() as u32).collect();
+            let replaced = all.kl(gpu, &runs, &every, &runs.target)?;
+            runs.kl_none = gpu
+                .read(&none)
+                .await?
+                .iter()
+                .map(|v| f64::from(*v))
+                .collect();
+            at_once += sum(&gpu.read(&replaced).await?);
+            all.pairs.push(runs);
+        }
+        all.kl_all_at_once = at_once / all.prompts as f64;
+        Ok(all)
+    }
+
+    /// Where the activations are from.
+    pub fn hook(&self) -> HookPoint {
+        self.hook
+    }
+
+    /// KL(base || target) at the last position, nats, mean over prompts: nothing patched.
+    pub fn kl_none(&self) -> f64 {
+        let all = self.pairs.iter().flat_map(|p| &p.kl_none);
+        all.sum::<f64>() / self.prompts as f64
+    }
+
+    /// KL when the whole activation is replaced by the target's at every position. 0 for a residual
+    /// stream, which is then the target's from there on.
+    pub fn kl_all_at_once(&self) -> f64 {
+        self.kl_all_at_once
+    }
+
+    /// What was captured at start and hook, and the last position after the last block.
+    fn run(&self, gpu: &Gpu, batch: &Batch<'_>, version: Version) -> Result<([Tensor; 2], Tensor)> {
+        let ids = batch.ids(version);
+        let mut hooks = Hooks::new().capture(&[self.start, self.hook]);
+        let tokens = batch.tokens(&ids)?;
+        let residual = self.model.run(gpu, &tokens, &mut hooks, Want::Residual)?;
+        let at = |point| hooks.captured(point).cloned();
+        match (at(self.start), at(self.hook), residual) {
+            (Some(stream), Some(value), Some(residual)) => {
+                Ok(([stream, value], last_rows(gpu, &residual)?))
+            }
+            _ => Err(GpuError::Device(format!("the run did not pass {}", self.hook)).into()),
+        }
+    }
+
+    /// KL(patched || target) at the last position of each of `prompts` (indices into the batch,
+    /// repeats allowed), `[prompts]`, when the activations at the hook are `values`
+    /// (`[prompts * seq, width]`).
+    pub(super) fn kl(
+        &self,
+        gpu: &Gpu,
+        runs: &PairedRuns,
+        prompts: &[u32],
+        values: &Tensor,
+    ) -> Result<Tensor> {
+        let (n, seq, config) = (prompts.len(), runs.seq, self.model.config());
+        let value = values.reshape(&self.hook.shape(config, n, seq))?;
+        let residual = if self.start == self.hook {
+            let hooks = &mut Hooks::new();
+            self.model
+                .run_from(gpu, self.hook, &value, hooks, Want::Residual)?
+        } else {
+            let stream = rows_at(gpu, &runs.stream, prompts)?;
+            let stream = stream.reshape(&[n, seq, config.d_model])?;
+            let hooks = &mut Hooks::new().replace(self.hook, value.clone());
+            self.model
+                .run_from(gpu, self.start, &stream, hooks, Want::Residual)?
+        };
+        let ends = last_rows(gpu, &residual.unwrap_or(value))?;
+        let targets = rows_at(gpu, &runs.target_ends, prompts)?;
+        Ok(self.model.kl(gpu, &ends, &targets)?)
+    }
+}
+
+pub(super) fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v)).sum()
+}

@@ -1,0 +1,165 @@
+//! Patching by features (Cunningham et al. 2023, section 4): in the base run, at every position,
+//!
+//! x' = x + sum over j in F of (c_j(target) - c_j(base)) d_j
+//!
+//! with what the decomposition leaves out of x kept as it is. F is the first k features of an
+//! ordering ([`super::ranking`]); KL(x' run || target) at the last position and the mean edit
+//! |x' - x|, over all tokens of all prompts, against k.
+//!
+//! The paper finds F by ACDC, thousands of runs of the model; here features are ordered by what each
+//! does alone, which costs a few and treats every decomposition the same.
+
+use super::counterfactual::{Counterfactual, PairedRuns, sum};
+use super::decomposition::Decomposition;
+use super::error::{CausalError, Result};
+use super::ranking::Ranking;
+use crate::gpu::{Gpu, Tensor};
+use crate::ops::combine::{add, sub};
+use crate::ops::matmul::{Product, matmul};
+use crate::ops::row_sum::{RowSum, row_sum};
+use crate::ops::scale_columns::scale_columns;
+use crate::report::results::{PatchCurve, PatchPoint};
+
+/// One decomposition of the difference between base and target. Holds the codes' difference for
+/// every token: 4 bytes x tokens x features.
+pub struct FeatureChange<'a> {
+    pub(super) runs: &'a Counterfactual<'a>,
+    pub(super) decomposition: &'a dyn Decomposition,
+    /// c(target) - c(base), `[batch * seq, features]`, for each of the runs' pairs.
+    pub(super) deltas: Vec<Tensor>,
+}
+
+impl<'a> FeatureChange<'a> {
+    /// Encodes both runs. `name` is for messages.
+    ///
+    /// # Errors
+    /// A decomposition of another width, or out of memory.
+    pub fn new(
+        gpu: &Gpu,
+        runs: &'a Counterfactual<'a>,
+        decomposition: &'a dyn Decomposition,
+        name: &str,
+    ) -> Result<Self> {
+        let found = decomposition.directions().cols();
+        if found != runs.width {
+            return Err(CausalError::Width {
+                name: name.to_owned(),
+                found,
+                hook: runs.hook().to_string(),
+                expected: runs.width,
+            });
+        }
+        let codes = |x: &Tensor| decomposition.codes(gpu, x);
+        let deltas = runs
+            .pairs
+            .iter()
+            .map(|p| Ok(sub(gpu, &codes(&p.target)?, &codes(&p.base)?)?))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            runs,
+            decomposition,
+            deltas,
+        })
+    }
+
+    /// Features of the decomposition.
+    pub fn features(&self) -> usize {
+        self.decomposition.directions().rows()
+    }
+
+    /// The set `features` patched, all at once.
+    ///
+    /// # Errors
+    /// The GPU's.
+    pub async fn patch(&self, gpu: &Gpu, features: &[usize]) -> Result<PatchPoint> {
+        let mut mask = vec![0.0f32; self.features()];
+        features.iter().for_each(|j| mask[*j] = 1.0);
+        let mask = gpu.upload(&mask, &[mask.len()])?;
+        let (mut kl, mut edit) = (0.0, 0.0);
+        for (pair, delta) in self.runs.pairs.iter().zip(&self.deltas) {
+            let (divergence, squares) = self.patch_pair(gpu, pair, delta, &mask)?;
+            kl += sum(&gpu.read(&divergence).await?);
+            let squares = gpu.read(&squares).await?;
+            edit += squares.iter().map(|v| f64::from(*v).sqrt()).sum::<f64>();
+        }
+        Ok(PatchPoint {
+            features: features.len(),
+            kl: kl / self.runs.prompts as f64,
+            edit: edit / self.runs.tokens as f64,
+        })
+    }
+
+    /// KL of each prompt and the squared edit of each token.
+    fn patch_pair(
+        &self,
+        gpu: &Gpu,
+        pair: &PairedRuns,
+        delta: &Tensor,
+        mask: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let (rows, width) = (delta.rows(), self.runs.width);
+        let chosen = scale_columns(gpu, delta, mask)?;
+        let edit = gpu.f32(&[rows, width])?;
+        let q = Product::new(rows, width, self.features());
+        matmul(
+            gpu,
+            &q,
+            &chosen,
+            self.decomposition.directions(),
+            None,
+            &edit,
+        )?;
+        let patched = add(gpu, &pair.base, &edit)?;
+        let every: Vec<u32> = (0..pair.batch as u32).collect();
+        let kl = self.runs.kl(gpu, pair, &every, &patched)?;
+        Ok((kl, row_sum(gpu, &edit, rows, RowSum::Squares)?))
+    }
+
+    /// The first k features of `ranking` patched, for k = 0, 1, 2, 3, 4, 6, 8, ... and all that differ.
+    ///
+    /// # Errors
+    /// The GPU's.
+    pub async fn curve(
+        &self,
+        gpu: &Gpu,
+        name: &str,
+        ranking: &Ranking,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<PatchCurve> {
+        let counts = counts(ranking.order.len());
+        let mut points = Vec::with_capacity(counts.len());
+        for (i, k) in counts.iter().enumerate() {
+            points.push(self.patch(gpu, &ranking.order[..*k]).await?);
+            progress((i + 1) as f32 / counts.len() as f32);
+        }
+        Ok(PatchCurve {
+            name: name.to_owned(),
+            points,
+        })
+    }
+}
+
+/// 0, 1, 2, 3, 4, 6, 8, 12, ... below `all`, and `all`.
+fn counts(all: usize) -> Vec<usize> {
+    let doubling = (0..usize::BITS - 2).flat_map(|e| [1 << e, (1 << e) + (1 << e) / 2]);
+    let mut counts: Vec<usize> = std::iter::once(0)
+        .chain(doubling.take_while(|k| *k < all))
+        .chain([all])
+        .collect();
+    counts.dedup();
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn counts_grow_by_half_octaves() {
+        assert_eq!(counts(0), [0]);
+        assert_eq!(counts(1), [0, 1]);
+        assert_eq!(counts(2), [0, 1, 2]);
+        assert_eq!(counts(13), [0, 1, 2, 3, 4, 6, 8, 12, 13]);
+        assert_eq!(counts(16).last(), Some(&16));
+    }
+}

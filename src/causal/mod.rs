@@ -1,0 +1,122 @@
+//! Causal experiments: what a part of the model does to its output, by exchanging it.
+//!
+//! On the indirect object task (Wang et al. 2022; Cunningham et al. 2023, section 4): does the model
+//! do it ([`ioi`]), which layer and position carry the answer ([`residual`]), and through how many
+//! features of a dictionary, or principal components ([`features`]).
+
+mod batch;
+mod counterfactual;
+mod decomposition;
+mod error;
+pub mod features;
+pub mod ioi;
+pub mod ranking;
+pub mod residual;
+
+pub use batch::Version;
+pub use counterfactual::Counterfactual;
+pub use decomposition::Decomposition;
+pub use error::{CausalError, Result};
+pub use features::FeatureChange;
+pub use ioi::{LogitDifferences, logit_differences};
+pub use ranking::Ranking;
+pub use residual::patch_residual;
+
+use batch::RUN_TOKENS;
+
+use crate::data::IoiSet;
+use crate::eval::pca::Pca;
+use crate::gpu::Gpu;
+use crate::model::{HookPoint, Model};
+use crate::report::results::{FeaturePatching, IoiReport};
+use crate::sae::Sae;
+
+/// Share of the progress that behaviour and residual patching take.
+const RESIDUAL: f32 = 0.2;
+
+/// The whole experiment. `saes`: dictionaries of activations at `hook` with their names (`topk k=16`;
+/// the curve is called `SAE topk k=16`); `pca`: the baseline at the same hook. Without either there
+/// is no feature patching. `progress` gets the share that is done.
+///
+/// # Errors
+/// No prompts, a dictionary of another width than the hook, a hook outside the blocks, or the GPU's
+/// errors.
+pub async fn ioi_experiment(
+    gpu: &Gpu,
+    model: &Model,
+    saes: &[(&str, &Sae)],
+    set: &IoiSet,
+    hook: HookPoint,
+    pca: Option<&Pca>,
+    progress: &mut dyn FnMut(f32),
+) -> Result<IoiReport> {
+    let clean = logit_differences(gpu, model, set, Version::Clean).await?;
+    let corrupted = logit_differences(gpu, model, set, Version::Corrupted).await?;
+    let mut step = |done: f32| progress(RESIDUAL * done);
+    let residual_patching = patch_residual(gpu, model, set, &clean, &corrupted, &mut step).await?;
+    let mut decompositions: Vec<(String, &dyn Decomposition)> = Vec::new();
+    for (name, sae) in saes {
+        decompositions.push((curve_name(name), *sae));
+    }
+    if let Some(pca) = pca {
+        decompositions.push(("PCA".to_owned(), pca));
+    }
+    let patching = if decompositions.is_empty() {
+        None
+    } else {
+        let mut step = |done: f32| progress(RESIDUAL + (1.0 - RESIDUAL) * done);
+        Some(feature_patching(gpu, model, &decompositions, set, hook, &mut step).await?)
+    };
+    progress(1.0);
+    Ok(IoiReport {
+        prompts: set.prompts.len(),
+        logit_diff: clean.mean(),
+        logit_diff_se: clean.standard_error(),
+        accuracy: clean.accuracy(),
+        logit_diff_corrupted: corrupted.mean(),
+        residual_patching,
+        patching,
+    })
+}
+
+/// A curve for each decomposition (under its name) of the activations at `hook`.
+///
+/// # Errors
+/// As [`ioi_experiment`].
+pub async fn feature_patching(
+    gpu: &Gpu,
+    model: &Model,
+    decompositions: &[(String, &dyn Decomposition)],
+    set: &IoiSet,
+    hook: HookPoint,
+    progress: &mut dyn FnMut(f32),
+) -> Result<FeaturePatching> {
+    let rows = decompositions.iter().map(|(_, d)| d.max_rows(gpu));
+    let tokens = rows.fold(RUN_TOKENS, usize::min);
+    let runs = Counterfactual::prepare(gpu, model, set, hook, tokens).await?;
+    let mut curves = Vec::with_capacity(decompositions.len());
+    for (i, (name, decomposition)) in decompositions.iter().enumerate() {
+        let mut step = |done: f32| progress((i as f32 + done) / decompositions.len() as f32);
+        let change = FeatureChange::new(gpu, &runs, *decomposition, name)?;
+        let ranking = change.rank(gpu, &mut |done| step(0.8 * done)).await?;
+        let curve = change
+            .curve(gpu, name, &ranking, &mut |done| step(0.8 + 0.2 * done))
+            .await?;
+        curves.push(curve);
+    }
+    Ok(FeaturePatching {
+        hook: hook.to_string(),
+        kl_none: runs.kl_none(),
+        kl_all_at_once: runs.kl_all_at_once(),
+        curves,
+    })
+}
+
+/// The report tells dictionaries by the word SAE.
+fn curve_name(name: &str) -> String {
+    if name.to_ascii_lowercase().contains("sae") {
+        name.to_owned()
+    } else {
+        format!("SAE {name}")
+    }
+}
