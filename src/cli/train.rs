@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, split, usage};
 use super::options::{EMBEDDED, Global, TextOption};
-use crate::eval::density::density;
+use crate::eval::{EvalInput, Subject, evaluate};
 use crate::gpu::Gpu;
 use crate::harvest::shards::ShardUnits;
 use crate::harvest::{ModelUnits, ShuffleBuffer, Site};
@@ -233,17 +233,17 @@ pub(super) async fn train_run(
     let n = c.members.len();
     let mut saes = Vec::new();
     // Firing frequencies for sparsity.safetensors: the first 16 batches again.
-    let rows: Vec<_> = (0..16.min(c.steps))
-        .map(|step| source.batch(step, c.batch, c.batch.min(1024)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| anyhow::anyhow!("{e}"))?
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut rows = Vec::new();
+    for step in 0..16.min(c.steps) {
+        let batch = source.batch(step, c.batch, c.batch.min(1024));
+        rows.extend(batch.map_err(|e| anyhow::anyhow!("{e}"))?);
+    }
     for i in 0..n {
         let sae = trainer.sae(i, &origin)?;
-        let frequencies = density(gpu, &sae, &rows).await?;
-        sae.save(gpu, &folder.sae(i, n), &frequencies).await?;
+        let mut again = rows.iter().cloned().map(Ok);
+        let input = EvalInput::Activations(&mut again);
+        let found = evaluate(gpu, Subject::from(&sae), input, &mut |_| {}).await?;
+        sae.save(gpu, &folder.sae(i, n), &found.density).await?;
         saes.push(sae);
     }
     Ok(saes)
@@ -336,7 +336,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             say(global, &line);
         }
     }
-    let saes = train_run(global, &gpu, &folder, &config, source.as_activations(), args.resume).await?;
+    let trained = train_run(global, &gpu, &folder, &config, source.as_activations(), args.resume).await;
+    if trained.is_err() && !args.resume {
+        folder.remove_if_unused();
+    }
+    let saes = trained?;
     for i in 0..saes.len() {
         println!("{}: {}", folder.sae(i, saes.len()).display(), saes[i].title());
     }

@@ -122,36 +122,6 @@ pub fn cases() -> Vec<Case> {
     for (rows, cols) in [(1, 1), (5, 48), (3, 129), (70_000, 2)] {
         for kind in [NormKind::Layer, NormKind::Rms, NormKind::Center] {
             let affine = kind != NormKind::Center;
-<<<<<<< HEAD
-            cases.push(Case::new(
-                KERNEL.name,
-                format!("{kind:?} {rows}x{cols}"),
-                1e-5,
-                move |gpu| {
-                    let (xv, wv, bv) = (values(1, rows * cols), values(2, cols), values(3, cols));
-                    let x = gpu.upload(&xv, &[rows, cols])?;
-                    let (w, b) = (gpu.upload(&wv, &[cols])?, gpu.upload(&bv, &[cols])?);
-                    let out = norm(
-                        gpu,
-                        kind,
-                        1e-5,
-                        &x,
-                        affine.then_some(&w),
-                        affine.then_some(&b),
-                    )?;
-                    let (wv, bv) = (wide(&wv), wide(&bv));
-                    let expected = reference(
-                        kind,
-                        1e-5,
-                        &wide(&xv),
-                        cols,
-                        affine.then_some(&wv[..]),
-                        affine.then_some(&bv[..]),
-                    );
-                    Ok(vec![(out, expected)])
-                },
-            ));
-=======
             for (name, lane) in [(KERNEL.name, false), (LANE.name, true)] {
                 cases.push(Case::new(
                     name,
@@ -177,7 +147,6 @@ pub fn cases() -> Vec<Case> {
                     },
                 ));
             }
->>>>>>> model
         }
     }
     cases

@@ -144,6 +144,15 @@ mod folder {
             Ok((RunFolder { path: path.to_owned() }, config))
         }
 
+        /// Takes back [`RunFolder::create`] where nothing was trained, so that the same command can be
+        /// given again.
+        pub fn remove_if_unused(&self) {
+            if !self.state().exists() {
+                // What cannot be removed stays; the error that led here is the one to show.
+                let _ = std::fs::remove_dir_all(&self.path);
+            }
+        }
+
         pub fn path(&self) -> &Path {
             &self.path
         }

@@ -1,0 +1,98 @@
+//! `mosaec ioi`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::build_report::fit_pca;
+use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split};
+use super::eval::site_of;
+use super::options::{EMBEDDED, Global, SaeOption, TextOption};
+use crate::causal::ioi_experiment;
+use crate::data::{IoiSet, IoiTemplates};
+use crate::report::results::IoiReport;
+use crate::sae::Sae;
+
+/// The indirect-object experiment: behaviour, residual patching, patching by features against PCA
+///
+/// Example: mosaec ioi --sae run/sae --json
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// A folder in Hugging Face layout, or `embedded`
+    #[arg(long, default_value = EMBEDDED, value_name = "M")]
+    model: String,
+    #[command(flatten)]
+    sae: SaeOption,
+    #[command(flatten)]
+    text: TextOption,
+    /// Templates, names, places and objects of one's own, in the form of Wang et al.'s lists
+    #[arg(long, value_name = "F")]
+    ioi_file: Option<PathBuf>,
+    /// Pairs of prompts
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    prompts: usize,
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
+    let gpu = open_gpu(global).await?;
+    let sae = Sae::load(&gpu, &args.sae.sae)?;
+    let model = load_model(&gpu, &args.model)?;
+    let site = site_of(&sae, None, &model)?;
+    let tokenizer = load_tokenizer(&args.model, &model)?;
+    let templates = args.ioi_file.as_ref().map(IoiTemplates::from_file).transpose()?;
+    let set = IoiSet::generate(&tokenizer, args.prompts, args.seed, templates.as_ref())?;
+    let (train, _) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
+    let pca = fit_pca(&gpu, &model, &train, site).await?;
+    let bar = progress(global, "patching", 1000, "‰");
+    let title = sae.title();
+    let report = ioi_experiment(
+        &gpu,
+        &model,
+        &[(title.as_str(), &sae)],
+        &set,
+        site.hook,
+        Some(&pca),
+        &mut |done| bar.set_position((1000.0 * done) as u64),
+    )
+    .await?;
+    bar.finish_and_clear();
+    if args.json {
+        return print_json(&report);
+    }
+    print_report(&report);
+    Ok(())
+}
+
+fn print_report(r: &IoiReport) {
+    println!("{} pairs of prompts", r.prompts);
+    println!(
+        "logit(IO) - logit(S): {:.2} ± {:.2}, right in {:.0} %; with the names swapped {:.2}",
+        r.logit_diff,
+        r.logit_diff_se,
+        100.0 * r.accuracy,
+        r.logit_diff_corrupted
+    );
+    if let Some(map) = &r.residual_patching {
+        println!("\nshare of the difference that patching the residual stream takes away");
+        print!("{:<28}", "hook");
+        map.positions.iter().for_each(|p| print!(" {p:>7}"));
+        println!();
+        for (hook, row) in map.hooks.iter().zip(&map.value) {
+            print!("{hook:<28}");
+            row.iter().for_each(|v| print!(" {v:>7.2}"));
+            println!();
+        }
+    }
+    if let Some(p) = &r.patching {
+        println!("\nKL to the target at the last position, patching {}: nothing {:.3}, everything {:.3} nats", p.hook, p.kl_none, p.kl_all_at_once);
+        for curve in &p.curves {
+            let points: Vec<String> = curve.points.iter().map(|p| format!("{}: {:.3}", p.features, p.kl)).collect();
+            println!("{:<20} {}", curve.name, points.join("  "));
+        }
+    }
+}
