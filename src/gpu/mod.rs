@@ -160,6 +160,7 @@ impl Gpu {
                 asked: *asked,
                 in_use: self.memory().in_use,
             }),
+            Some(GpuError::Device(what)) => Err(GpuError::Device(what.clone())),
             Some(other) => Err(GpuError::Device(other.to_string())),
         }
     }
