@@ -16,9 +16,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var r = wid.y * p.chunk; r < min(p.rows, (wid.y + 1u) * p.chunk); r++) {
     let at = r * p.features + f;
     let v = x[at];
-    let active = v > 0.0;
-    n += select(0u, 1u, active);
-    x[at] = select(0.0, v, active);
+    let above = v > 0.0;
+    n += select(0u, 1u, above);
+    x[at] = select(0.0, v, above);
   }
   count[wid.y * p.features + f] = n;
 }
