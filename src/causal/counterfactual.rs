@@ -26,6 +26,8 @@ pub struct Counterfactual<'a> {
 pub(super) struct PairedRuns {
     pub(super) seq: usize,
     pub(super) batch: usize,
+    /// Places of the prompts in the set.
+    pub(super) indices: Vec<usize>,
     /// The base run at `start`, `[batch, seq * d_model]`.
     stream: Tensor,
     /// Activations at the hook, `[batch * seq, width]`.
@@ -85,6 +87,7 @@ impl<'a> Counterfactual<'a> {
             let mut runs = PairedRuns {
                 seq: batch.seq,
                 batch: batch.len(),
+                indices: batch.indices.clone(),
                 stream: stream.reshape(&[batch.len(), stream.len() / batch.len()])?,
                 base: site.rows(gpu, &base)?,
                 target: site.rows(gpu, &target)?,
@@ -102,7 +105,7 @@ impl<'a> Counterfactual<'a> {
             at_once += sum(&gpu.read(&replaced).await?);
             all.pairs.push(runs);
         }
-        all.kl_all_at_once = at_once / all.prompts as f64;
+        all.kl_all_at_once = not_negative(at_once / all.prompts as f64);
         Ok(all)
     }
 
@@ -114,7 +117,7 @@ impl<'a> Counterfactual<'a> {
     /// KL(base || target) at the last position, nats, mean over prompts: nothing patched.
     pub fn kl_none(&self) -> f64 {
         let all = self.pairs.iter().flat_map(|p| &p.kl_none);
-        all.sum::<f64>() / self.prompts as f64
+        not_negative(all.sum::<f64>() / self.prompts as f64)
     }
 
     /// KL when the whole activation is replaced by the target's at every position. 0 for a residual
@@ -169,4 +172,9 @@ impl<'a> Counterfactual<'a> {
 
 pub(super) fn sum(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v)).sum()
+}
+
+/// A divergence is never below 0; its f32 value can be, by rounding.
+pub(super) fn not_negative(kl: f64) -> f64 {
+    if kl < 0.0 { 0.0 } else { kl }
 }

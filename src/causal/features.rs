@@ -7,9 +7,9 @@
 //! |x' - x|, over all tokens of all prompts, against k.
 //!
 //! The paper finds F by ACDC, thousands of runs of the model; here features are ordered by what each
-//! does alone, which costs a few and treats every decomposition the same.
+//! does alone, which costs a few dozen and treats every decomposition the same.
 
-use super::counterfactual::{Counterfactual, PairedRuns, sum};
+use super::counterfactual::{Counterfactual, PairedRuns, not_negative, sum};
 use super::decomposition::Decomposition;
 use super::error::{CausalError, Result};
 use super::ranking::Ranking;
@@ -84,7 +84,7 @@ impl<'a> FeatureChange<'a> {
         }
         Ok(PatchPoint {
             features: features.len(),
-            kl: kl / self.runs.prompts as f64,
+            kl: not_negative(kl / self.runs.prompts as f64),
             edit: edit / self.runs.tokens as f64,
         })
     }

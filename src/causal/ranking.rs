@@ -11,9 +11,13 @@ use crate::ops::matmul::{Product, View, matmul};
 use crate::ops::relu_in_place::relu_in_place;
 use crate::ops::row_sum::{RowSum, row_sum};
 
-/// Features whose effect is measured, by the size of their change. With 50 prompts of 17 tokens that
-/// is at most 109,000 tokens through the blocks above the hook.
+/// Features whose effect is measured: those with the largest change.
 pub const MEASURED: usize = 128;
+
+/// Prompts on which the effect of one is measured, of those that it changes. With [`MEASURED`] a
+/// bound on the cost that does not grow with the set: at 17 tokens a prompt 35,000 tokens through the
+/// blocks above the hook.
+pub const PROMPTS_EACH: usize = 16;
 
 /// The features that differ between base and target anywhere, in the order of their effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,15 +25,17 @@ pub struct Ranking {
     /// The [`MEASURED`] ones with the largest change by falling effect, then the others by falling
     /// change.
     pub order: Vec<usize>,
-    /// How far patching each of the first alone lowers KL(patched || target), nats, mean over prompts;
-    /// below 0 if it leads away. As many as were measured.
+    /// How far patching each of the first alone lowers KL(patched || target), nats, mean over all
+    /// prompts; below 0 if it leads away. As many as were measured. An estimate for a feature that
+    /// differs on more than [`PROMPTS_EACH`] prompts.
     pub effect: Vec<f64>,
 }
 
 impl FeatureChange<'_> {
     /// Ranks the features. The change of one is |c(target) - c(base)| |d_j|, mean over tokens.
     ///
-    /// A feature is run only on the prompts on which its code differs: elsewhere nothing changes.
+    /// A feature is run only on prompts on which its code differs: elsewhere nothing changes. If they
+    /// are more than [`PROMPTS_EACH`], that many, evenly spread over the set, stand for all of them.
     ///
     /// # Errors
     /// The GPU's.
@@ -71,32 +77,55 @@ impl FeatureChange<'_> {
         sizes: &[Vec<f32>],
         progress: &mut dyn FnMut(f32),
     ) -> Result<Vec<f64>> {
-        let features = self.features();
+        let jobs = self.jobs(candidates, sizes);
+        let total: usize = jobs.iter().map(Vec::len).sum();
         let mut effect = vec![0.0; candidates.len()];
-        for (p, (pair, delta)) in self.runs.pairs.iter().zip(&self.deltas).enumerate() {
-            let jobs: Vec<Job> = (0..candidates.len())
-                .flat_map(|c| (0..pair.batch).map(move |prompt| (c, prompt)))
-                .filter(|(c, prompt)| sizes[p][prompt * features + candidates[*c]] > 0.0)
-                .map(|(candidate, prompt)| Job {
-                    candidate,
-                    feature: candidates[candidate] as u32,
-                    prompt: prompt as u32,
-                })
-                .collect();
-            let at_once = (RUN_TOKENS / pair.seq).max(1);
-            for (i, chunk) in jobs.chunks(at_once).enumerate() {
+        let mut done = 0;
+        for ((pair, delta), jobs) in self.runs.pairs.iter().zip(&self.deltas).zip(&jobs) {
+            for chunk in jobs.chunks((RUN_TOKENS / pair.seq).max(1)) {
                 let values = self.single_edits(gpu, pair, delta, chunk)?;
                 let prompts: Vec<u32> = chunk.iter().map(|job| job.prompt).collect();
                 let kl = self.runs.kl(gpu, pair, &prompts, &values)?;
                 for (job, kl) in chunk.iter().zip(gpu.read(&kl).await?) {
-                    effect[job.candidate] += pair.kl_none[job.prompt as usize] - f64::from(kl);
+                    let fall = pair.kl_none[job.prompt as usize] - f64::from(kl);
+                    effect[job.candidate] += job.weight * fall;
                 }
-                let inside = ((i + 1) * at_once) as f32 / jobs.len() as f32;
-                progress((p as f32 + inside.min(1.0)) / self.deltas.len() as f32);
+                done += chunk.len();
+                progress(done as f32 / total as f32);
             }
         }
         let n = self.runs.prompts as f64;
         Ok(effect.into_iter().map(|sum| sum / n).collect())
+    }
+
+    /// What is run, for each pair of runs.
+    fn jobs(&self, candidates: &[usize], sizes: &[Vec<f32>]) -> Vec<Vec<Job>> {
+        let features = self.features();
+        // (place in the set, pair, prompt in its batch)
+        let mut prompts: Vec<(usize, usize, usize)> = Vec::with_capacity(self.runs.prompts);
+        for (p, pair) in self.runs.pairs.iter().enumerate() {
+            let places = pair.indices.iter().enumerate();
+            prompts.extend(places.map(|(prompt, place)| (*place, p, prompt)));
+        }
+        prompts.sort_unstable();
+        let mut jobs: Vec<Vec<Job>> = sizes.iter().map(|_| Vec::new()).collect();
+        for (candidate, feature) in candidates.iter().enumerate() {
+            let changed: Vec<_> = prompts
+                .iter()
+                .filter(|(_, p, prompt)| sizes[*p][prompt * features + feature] > 0.0)
+                .collect();
+            let n = changed.len().min(PROMPTS_EACH);
+            for i in 0..n {
+                let (_, p, prompt) = *changed[i * changed.len() / n];
+                jobs[p].push(Job {
+                    candidate,
+                    feature: *feature as u32,
+                    prompt: prompt as u32,
+                    weight: changed.len() as f64 / n as f64,
+                });
+            }
+        }
+        jobs
     }
 
     /// Activations of each job's prompt with its feature patched, `[jobs * seq, width]`.
@@ -147,6 +176,8 @@ struct Job {
     candidate: usize,
     feature: u32,
     prompt: u32,
+    /// Prompts that it stands for.
+    weight: f64,
 }
 
 /// Sums over rows of |x| (`[batch, rows, cols]`): `[batch, cols]`.
