@@ -22,7 +22,7 @@ pub(super) struct Recorder {
     /// written just before the submission that uses it, which the queue orders after the last one.
     params: Vec<u8>,
     uniform: wgpu::Buffer,
-    groups: HashMap<(usize, Vec<(u64, u64)>), wgpu::BindGroup>,
+    groups: HashMap<(usize, Vec<[u64; 3]>), wgpu::BindGroup>,
     pub(super) dispatches: u64,
     pub(super) submissions: u64,
 }
@@ -66,7 +66,10 @@ impl Recorder {
 
         let key = (
             pipeline_id,
-            tensors.iter().map(|(t, at)| (t.buffer.id, *at)).collect(),
+            tensors
+                .iter()
+                .map(|(t, at)| [t.buffer.id, *at, t.bytes()])
+                .collect(),
         );
         if self.groups.len() >= CACHED_GROUPS {
             self.groups.clear();
@@ -89,7 +92,8 @@ impl Recorder {
                         offset: *at,
                         size: match access {
                             Access::Window => wgpu::BufferSize::new(WINDOW),
-                            _ => None,
+                            // The pool's rounding may reach past the binding limit.
+                            _ => wgpu::BufferSize::new(tensor.bytes().max(4)),
                         },
                     }),
                 },
