@@ -15,10 +15,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let hook = args.next().unwrap_or("blocks.2.hook_resid_post".to_owned());
-    let prompt = args.next().unwrap_or("When Mary and John went to the".to_owned());
+    let prompt = args
+        .next()
+        .unwrap_or("When Mary and John went to the".to_owned());
 
     // MOSAEC_ADAPTER chooses an adapter by a part of its name, as on the command line.
-    let options = GpuOptions { adapter: std::env::var("MOSAEC_ADAPTER").ok(), ..GpuOptions::default() };
+    let options = GpuOptions {
+        adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
     let gpu = Gpu::open(&options).await?;
     println!("{}", gpu.description().line());
 
@@ -39,11 +44,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     // Readback is the only step that waits for the GPU. Patterns and scores have no width.
     let values = gpu.read(value).await?;
-    let Some(width) = hook.width(model.config()) else { return Ok(()) };
+    let Some(width) = hook.width(model.config()) else {
+        return Ok(());
+    };
     println!("{:<16} {:>8}", "token", "norm");
     for (id, row) in ids.iter().zip(values.chunks(width)) {
         let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-        println!("{:<16} {norm:>8.2}", format!("{:?}", tokenizer.token_text(*id)));
+        println!(
+            "{:<16} {norm:>8.2}",
+            format!("{:?}", tokenizer.token_text(*id))
+        );
     }
     Ok(())
 }

@@ -50,7 +50,14 @@ struct Print;
 
 impl Observer for Print {
     fn metrics(&mut self, m: &StepMetrics) -> sae::Result<()> {
-        println!("{:>6} {:>10.5} {:>8.4} {:>7.1} {:>6}", m.step, m.mse[0], 1.0 - m.fvu[0], m.l0[0], m.dead[0]);
+        println!(
+            "{:>6} {:>10.5} {:>8.4} {:>7.1} {:>6}",
+            m.step,
+            m.mse[0],
+            1.0 - m.fvu[0],
+            m.l0[0],
+            m.dead[0]
+        );
         Ok(())
     }
     fn checkpoint(&mut self, _step: u64, _bytes: &[u8]) -> sae::Result<()> {
@@ -67,47 +74,85 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let toy = ToyData { d: 64, features: 128, active: 5.0, seed: 0 };
-    let (values, d, truth) = match args.as_slice() {
-        [file, tensor, ..] => {
+    let toy = ToyData {
+        d: 64,
+        features: 128,
+        active: 5.0,
+        seed: 0,
+    };
+    let (data, out) = match args.as_slice() {
+        [file, tensor] => (Some((file, tensor)), "sae-example"),
+        [file, tensor, out] => (Some((file, tensor)), out.as_str()),
+        [out] => (None, out.as_str()),
+        _ => (None, "sae-example"),
+    };
+    let (values, d, truth) = match data {
+        Some((file, tensor)) => {
             let (values, shape) = TensorFile::open(Path::new(file))?.f32(tensor)?;
-            let d = *shape.last().filter(|d| **d > 0 && !values.is_empty()).ok_or("the tensor is empty")?;
+            let d = shape.last().copied().unwrap_or(0);
+            if values.is_empty() || d == 0 {
+                return Err(format!("{file}: tensor {tensor} is empty").into());
+            }
             (values, d, None)
         }
-        _ => {
+        None => {
             let truth = toy.directions();
             (toy.rows(&truth, 0, 32_768), toy.d, Some(truth))
         }
     };
-    let out = match args.len() {
-        1 => args[0].clone(),
-        n => args.get(2).filter(|_| n > 2).cloned().unwrap_or("sae-example".to_owned()),
-    };
 
-    let options = GpuOptions { adapter: std::env::var("MOSAEC_ADAPTER").ok(), ..GpuOptions::default() };
+    let options = GpuOptions {
+        adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
     let gpu = Gpu::open(&options).await?;
     println!("{}", gpu.description().line());
 
     // 4 features per coordinate, 4 active at a time. Further members would train on the same batches.
-    let member = Member { l1: 0.0, k: 4, seed: 0 };
+    let member = Member {
+        l1: 0.0,
+        k: 4,
+        seed: 0,
+    };
     let config = TrainConfig::new(Arch::TopK, d, 4 * d, vec![member], 400);
     let center = geometric_median(&values[..values.len().min(1024 * d)], d);
     let start = InitialWeights::random(&config, &center);
     let mut source = ShuffleBuffer::new(&gpu, Rows { values, d }, 0);
     let mut trainer = Trainer::new(&gpu, config, &start)?;
-    println!("{:>6} {:>10} {:>8} {:>7} {:>6}", "step", "MSE", "EV", "L0", "dead");
-    train(&mut trainer, &mut source, Cadence { log: 50, checkpoint: 0 }, &mut Print).await?;
+    println!(
+        "{:>6} {:>10} {:>8} {:>7} {:>6}",
+        "step", "MSE", "EV", "L0", "dead"
+    );
+    train(
+        &mut trainer,
+        &mut source,
+        Cadence {
+            log: 50,
+            checkpoint: 0,
+        },
+        &mut Print,
+    )
+    .await?;
 
     // Firing frequencies for sparsity.safetensors, on some of the batches.
     let sae = trainer.sae(0, &Origin::default())?;
     let batch = source.batch(0, 4096, 1024).map_err(|e| e.to_string())?;
     let mut batch = batch.into_iter().map(Ok);
-    let found = evaluate(&gpu, Subject::from(&sae), EvalInput::Activations(&mut batch), &mut |_| {}).await?;
-    sae.save(&gpu, Path::new(&out), &found.density).await?;
+    let found = evaluate(
+        &gpu,
+        Subject::from(&sae),
+        EvalInput::Activations(&mut batch),
+        &mut |_| {},
+    )
+    .await?;
+    sae.save(&gpu, Path::new(out), &found.density).await?;
     println!("{}: {out}", sae.title());
     if let Some(truth) = truth {
         let truth = gpu.upload(&truth, &[toy.features, toy.d])?;
-        println!("mean of the largest cosine of each true feature: {:.3}", mmcs(&gpu, &truth, &sae.w_dec).await?);
+        println!(
+            "mean of the largest cosine of each true feature: {:.3}",
+            mmcs(&gpu, &truth, &sae.w_dec).await?
+        );
     }
     Ok(())
 }
