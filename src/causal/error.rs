@@ -11,29 +11,44 @@ use crate::sae::SaeError;
 /// Errors of patching.
 #[derive(Debug, Error)]
 pub enum CausalError {
+    /// The GPU layer's error.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// The model's error.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An error of harvesting.
     #[error(transparent)]
     Harvest(#[from] HarvestError),
+    /// The SAE's error.
     #[error(transparent)]
     Sae(#[from] SaeError),
+    /// An error of principal components.
     #[error(transparent)]
     Pca(#[from] PcaError),
+    /// There are no prompts.
     #[error("there are no prompts to patch. Ask for at least one")]
     NoPrompts,
+    /// A hook outside the blocks.
     #[error(
         "{hook} lies outside the blocks, where patching by features does not reach. Choose a hook of a block; blocks.0.hook_resid_pre has the embeddings"
     )]
-    Outside { hook: String },
+    Outside {
+        /// The hook.
+        hook: String,
+    },
+    /// Another number of coordinates than the hook has.
     #[error(
         "{name} reads {found} coordinates, but {hook} has {expected}. Choose the hook it was made for"
     )]
     Width {
+        /// Its name.
         name: String,
+        /// What was found.
         found: usize,
+        /// The hook.
         hook: String,
+        /// What was expected.
         expected: usize,
     },
 }

@@ -175,7 +175,9 @@ pub fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
 
 /// A tensor to be written.
 pub struct NamedTensor {
+    /// Name in the file.
     pub name: String,
+    /// Its shape.
     pub shape: Vec<usize>,
     dtype: Dtype,
     bytes: Vec<u8>,

@@ -17,6 +17,7 @@ use crate::sae::Sae;
 /// A dictionary to evaluate.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// The dictionary.
     pub sae: &'a Sae,
     /// Which features fired in a window of training, `[d_sae]`: those count as alive even where the
     /// evaluation never sees them. `None`: the evaluation alone decides.
@@ -37,9 +38,13 @@ pub enum EvalInput<'a> {
     /// The model's activations at `site` on held-out contexts; with `effects` also what the
     /// reconstruction does to the model's predictions, most of the work.
     Contexts {
+        /// The language model.
         model: &'a Model,
+        /// Held-out contexts.
         contexts: &'a Contexts,
+        /// Where the dictionary reads.
         site: Site,
+        /// Whether the effect on predictions is measured.
         effects: bool,
     },
     /// Activations, `[rows, d_in]` each; without a model there is no effect on one.
@@ -49,6 +54,7 @@ pub enum EvalInput<'a> {
 /// What an evaluation found.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
+    /// The numbers.
     pub eval: SaeEval,
     /// Share of tokens on which each feature fires, `[d_sae]`; for `Sae::save` and
     /// `explain::choose_features`.

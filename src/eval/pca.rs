@@ -14,16 +14,27 @@ use crate::ops::subtract_bias::subtract_bias;
 /// What can go wrong with principal components.
 #[derive(Debug, Error)]
 pub enum PcaError {
+    /// The GPU layer's error.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// There is nothing to work on.
     #[error(
         "principal components need at least one activation of one coordinate, found {rows} x {cols}"
     )]
-    Empty { rows: usize, cols: usize },
+    Empty {
+        /// Activations.
+        rows: usize,
+        /// Coordinates.
+        cols: usize,
+    },
+    /// NaN or infinite values.
     #[error(
         "the covariance of the activations has {n} entries that are NaN or infinite. Check the model's weights"
     )]
-    NotFinite { n: usize },
+    NotFinite {
+        /// How many.
+        n: usize,
+    },
 }
 
 /// Result of everything in this file.

@@ -23,6 +23,7 @@ pub struct DescribeOptions {
     pub top: usize,
     /// Equal intervals of (0, max] that more examples come from, and how many from each.
     pub intervals: usize,
+    /// Examples from each interval.
     pub per_interval: usize,
     /// Tokens of an example.
     pub window: usize,

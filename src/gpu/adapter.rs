@@ -22,17 +22,23 @@ pub struct GpuOptions {
 /// An adapter as `mosaec adapters` lists it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct AdapterDescription {
+    /// Name the driver gives.
     pub name: String,
+    /// `Vulkan`, `Metal`, `DX12` or `WebGPU`.
     pub backend: String,
     /// `discrete`, `integrated`, `software`, `virtual` or `other`.
     pub kind: String,
+    /// Driver and its version.
     pub driver: String,
     /// Largest buffer, bytes.
     pub max_buffer: u64,
     /// Largest piece of a buffer that one kernel can see, bytes.
     pub max_binding: u64,
+    /// f16 arithmetic in shaders.
     pub shader_f16: bool,
+    /// Subgroup operations.
     pub subgroups: bool,
+    /// Timestamp queries.
     pub timestamps: bool,
 }
 

@@ -7,6 +7,7 @@
 
 /// A kernel's name and text, made by [`crate::kernel!`].
 pub struct Kernel {
+    /// Name of the WGSL file.
     pub name: &'static str,
     /// The files of `shaders/lib/` that it uses, then its own.
     pub parts: &'static [&'static str],
@@ -50,7 +51,9 @@ impl Kernel {
 /// How a kernel sees a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// Storage that is read.
     Read,
+    /// Storage that is written.
     Write,
     /// [`WINDOW`] bytes of it as a uniform. CPU rasterisers load uniforms about twelve times as fast
     /// as storage (docs/performance.md).

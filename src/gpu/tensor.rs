@@ -10,8 +10,11 @@ use super::memory::PooledBuffer;
 /// values to a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
+    /// 32-bit float.
     F32,
+    /// 16-bit float, for storage.
     F16,
+    /// 32-bit unsigned integer.
     U32,
 }
 
@@ -42,10 +45,12 @@ impl Tensor {
         }
     }
 
+    /// The shape, row-major.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
+    /// The type of an element.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -55,6 +60,7 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -123,6 +129,7 @@ impl Tensor {
         })
     }
 
+    /// Checks the type of the elements; [`GpuError::Dtype`] if it is another one.
     pub fn expect_dtype(&self, op: &'static str, name: &'static str, dtype: DType) -> Result<()> {
         if self.dtype == dtype {
             return Ok(());

@@ -9,7 +9,9 @@ use crate::ops::norm::{NormKind, norm};
 /// which is what the paper's activations had: TransformerLens centres what writes to the stream).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
+    /// The hook point.
     pub hook: HookPoint,
+    /// Whether each token's mean over coordinates is subtracted.
     pub center: bool,
 }
 

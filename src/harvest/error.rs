@@ -9,20 +9,39 @@ use crate::model::ModelError;
 /// Errors of harvesting.
 #[derive(Debug, Error)]
 pub enum HarvestError {
+    /// The GPU layer's error.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// The model's error.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An error of reading data.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A hook without a vector per token.
     #[error(
         "{hook} holds one value per pair of positions, not a vector per token. Choose a hook of the residual stream, the MLP, q, k, v or z"
     )]
-    NoWidth { hook: String },
+    NoWidth {
+        /// The hook.
+        hook: String,
+    },
+    /// A folder of shards that cannot be used.
     #[error("{path}: {why}")]
-    Shards { path: String, why: String },
+    Shards {
+        /// File or folder.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// NaN or infinite values.
     #[error("{n} activations at {hook} are NaN or infinite. Check the model's weights")]
-    NotFinite { hook: String, n: u64 },
+    NotFinite {
+        /// The hook.
+        hook: String,
+        /// How many.
+        n: u64,
+    },
 }
 
 /// Result of everything in this layer.

@@ -18,20 +18,28 @@ use crate::ops::row_sum::{RowSum, row_sum};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
+    /// Four bytes a value.
     F32,
+    /// Two bytes a value.
     F16,
 }
 
 /// `index.json`: what the folder holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
+    /// Name of the model.
     pub model: String,
+    /// The text, as it was given.
     pub text: String,
+    /// Hook points.
     pub hooks: Vec<String>,
     /// Coordinates at each hook.
     pub widths: Vec<usize>,
+    /// Tokens per context.
     pub context: usize,
+    /// Whether each token's mean over coordinates was subtracted.
     pub centered: bool,
+    /// Type of the stored values.
     pub storage: Storage,
     /// Rows of every shard but the last.
     pub rows_per_shard: usize,
@@ -81,10 +89,15 @@ impl Index {
 
 /// What is harvested.
 pub struct Harvest<'a> {
+    /// The language model.
     pub model: &'a Model,
+    /// What it runs on.
     pub contexts: &'a Contexts,
+    /// Name of the text, for the index.
     pub text: &'a str,
+    /// Where activations are taken.
     pub sites: &'a [Site],
+    /// Type of the stored values.
     pub storage: Storage,
 }
 

@@ -43,26 +43,35 @@ pub enum Positions {
 /// A decoder's shape and kinds. Made by [`ModelConfig::from_json`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
+    /// Family of checkpoints.
     pub family: Family,
+    /// Blocks.
     pub n_layers: usize,
+    /// Coordinates of the residual stream.
     pub d_model: usize,
     /// Query heads.
     pub n_heads: usize,
     /// Key and value heads; each serves `n_heads / n_kv_heads` query heads.
     pub n_kv_heads: usize,
+    /// Coordinates of a head.
     pub d_head: usize,
+    /// Neurons of an MLP.
     pub d_mlp: usize,
+    /// Entries of the vocabulary.
     pub vocab: usize,
     /// Longest context.
     pub max_positions: usize,
     /// `Layer` or `Rms`.
     pub norm: NormKind,
+    /// Epsilon of the norms.
     pub norm_eps: f32,
+    /// Learned or rotary.
     pub positions: Positions,
     /// Attention and MLP read the same residual stream (NeoX) instead of one after the other.
     pub parallel_residual: bool,
     /// The MLP multiplies its activation by an up projection.
     pub gated_mlp: bool,
+    /// Activation of the MLP.
     pub activation: Activation,
     /// The unembedding is the embedding.
     pub tied: bool,

@@ -216,8 +216,11 @@ impl Norm {
 /// A table of `rows` x `cols` as (first row, `[count, cols]`) pieces that each fit into one binding.
 #[derive(Clone)]
 pub struct Sharded {
+    /// (first row, `[count, cols]`) pieces.
     pub shards: Vec<(usize, Tensor)>,
+    /// Rows of the whole table.
     pub rows: usize,
+    /// Columns of the table.
     pub cols: usize,
     /// The same as (first row, `[cols, count]`) blocks, where [`Sharded::products`] is faster so.
     blocks: Vec<(usize, Tensor)>,

@@ -12,14 +12,18 @@ pub struct Rotary {
     pub dims: usize,
     /// Base of the frequencies: the pair i turns `theta^(-2i / dims)` radians a position.
     pub theta: f64,
+    /// Stretching of low frequencies, if any.
     pub scaling: Option<Llama3Scaling>,
 }
 
 /// Llama 3.1's stretching of low frequencies (`rope_type` "llama3").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3Scaling {
+    /// What low frequencies are divided by.
     pub factor: f64,
+    /// Wavelengths above `original_positions` over this are divided by the whole factor.
     pub low_freq_factor: f64,
+    /// Wavelengths below `original_positions` over this are kept.
     pub high_freq_factor: f64,
     /// `original_max_position_embeddings`.
     pub original_positions: f64,

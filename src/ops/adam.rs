@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("adam", lib: ["grid"]);
 
 #[repr(C)]
@@ -28,9 +29,13 @@ struct Params {
 /// What a step of Adam needs besides the tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
+    /// Learning rate, schedule included.
     pub lr: f64,
+    /// Decay of the first moment.
     pub beta1: f64,
+    /// Decay of the second moment.
     pub beta2: f64,
+    /// Added to the root of the second moment.
     pub eps: f64,
     /// 1 for the first step.
     pub t: u64,
@@ -39,8 +44,11 @@ pub struct AdamStep {
 /// The gradient of one parameter inside a tensor of gradients: `[rows, stride]`, from `from_col` on.
 #[derive(Clone, Copy)]
 pub struct Gradient<'a> {
+    /// The tensor of gradients.
     pub tensor: &'a Tensor,
+    /// Its columns.
     pub stride: usize,
+    /// Column at which the parameter's gradient begins.
     pub from_col: usize,
 }
 
@@ -87,6 +95,7 @@ pub fn reference(step: &AdamStep, g: f64, w: f64, m: f64, v: f64) -> (f64, f64, 
     (w - step.lr * m_hat / (v_hat.sqrt() + step.eps), m, v)
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [
         (1, 1, 1, 1, 0, 1u64),

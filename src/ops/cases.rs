@@ -21,22 +21,27 @@ pub struct Case {
 /// How a case went.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Outcome {
+    /// Name of the kernel.
     pub kernel: String,
+    /// Shape and options.
     pub what: String,
     /// Largest error over the largest magnitude expected.
     pub error: f64,
+    /// Largest error allowed, as a share of the largest magnitude expected.
     pub tolerance: f64,
     /// Whether two runs gave the same bits.
     pub reproducible: bool,
 }
 
 impl Outcome {
+    /// Within tolerance, and the same bits twice.
     pub fn passed(&self) -> bool {
         self.error <= self.tolerance && self.reproducible
     }
 }
 
 impl Case {
+    /// A case of `kernel`; `build` records it and gives outputs with their references.
     pub fn new(
         kernel: &'static str,
         what: impl Into<String>,

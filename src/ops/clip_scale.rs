@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("clip_scale", lib: []);
 
 #[repr(C)]
@@ -45,6 +46,7 @@ pub fn reference(limit: f64, a: &[f64], b: &[f64]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [1, 70]
         .into_iter()

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("column_sum", lib: ["grid"]);
 
 #[repr(C)]
@@ -24,8 +25,11 @@ struct Params {
 /// Where [`column_sum_into`] puts its sums: column `from_col` of a tensor of `[batch * cols, stride]`.
 #[derive(Clone, Copy)]
 pub struct Column<'a> {
+    /// `[batch * cols, stride]`
     pub tensor: &'a Tensor,
+    /// Columns of the tensor.
     pub stride: usize,
+    /// The column that is written.
     pub from_col: usize,
     /// Add to what is there.
     pub accumulate: bool,
@@ -90,6 +94,7 @@ pub fn reference(x: &[f32], [batch, rows, cols]: [usize; 3], scale: f32) -> Vec<
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [[1, 1, 1], [3, 50, 70], [1, 700, 3]]
         .into_iter()

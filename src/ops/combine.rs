@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"]);
 
 #[repr(C)]
@@ -68,6 +69,7 @@ pub fn reference(alpha: f32, a: &[f32], beta: f32, b: &[f32]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (600, 600), (21 * 37, 37)]
         .into_iter()

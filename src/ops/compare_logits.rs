@@ -8,6 +8,7 @@ use super::{fold, kl_divergence};
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("compare_logits", lib: ["grid", "reduce"]);
 
 #[repr(C)]
@@ -61,6 +62,7 @@ pub fn reference(q: &[f64], vocab: usize, targets: &[u32], p: Option<&[f64]>) ->
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [
         (1usize, 1usize, 1.0f32),

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("count_above", lib: ["grid"]);
 
 #[repr(C)]
@@ -39,6 +40,7 @@ pub fn reference(x: &[u32], cols: usize, limit: u32) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (3, 200)]
         .into_iter()

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("cross_entropy", lib: ["grid", "reduce"]);
 
 /// A target that counts for nothing: its loss is 0.
@@ -57,6 +58,7 @@ pub fn reference(logits: &[f64], vocab: usize, targets: &[u32]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1usize, 1usize, 1.0f32), (7, 97, 5.0), (3, 1000, 80.0)]
         .into_iter()

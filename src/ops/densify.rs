@@ -9,6 +9,7 @@ use super::topk::Codes;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("densify", lib: ["grid"]);
 
 #[repr(C)]
@@ -51,6 +52,7 @@ pub fn reference(index: &[u32], value: &[f32], k: usize, features: usize) -> Vec
     out
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (90, 4, 15)]
         .into_iter()

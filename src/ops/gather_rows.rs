@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("gather_rows", lib: ["grid"]);
 
 #[repr(C)]
@@ -60,6 +61,7 @@ pub fn reference(table: &[f64], cols: usize, first: usize, index: &[u32], out: &
     }
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [
         (5usize, 3usize, 9usize, 0usize),

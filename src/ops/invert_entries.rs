@@ -10,6 +10,7 @@ use super::topk::Codes;
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("invert_entries", lib: ["grid"]);
 
 #[repr(C)]
@@ -72,6 +73,7 @@ pub fn reference(index: &[u32], value: &[f32], features: usize) -> Vec<Vec<u32>>
     lists
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1, 1), (2, 90, 4, 75)]
         .into_iter()

@@ -8,6 +8,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("kl_divergence", lib: ["grid", "reduce"]);
 
 #[repr(C)]
@@ -46,6 +47,7 @@ pub fn reference(p: &[f64], q: &[f64], vocab: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 2, 1.0f32), (9, 130, 3.0), (2, 999, 20.0)]
         .into_iter()

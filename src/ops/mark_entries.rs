@@ -9,6 +9,7 @@ use super::topk::Codes;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("mark_entries", lib: ["grid"]);
 
 #[repr(C)]
@@ -69,6 +70,7 @@ pub fn reference(
     place
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1, 1), (2, 90, 4, 15)]
         .into_iter()

@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("mask_causal", lib: ["grid"]);
 
 #[repr(C)]
@@ -52,6 +53,7 @@ pub fn reference(scores: &[f32], queries: usize, keys: usize, hidden: f32) -> Ve
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [[2, 2, 7, 7], [1, 3, 2, 9]]
         .into_iter()

@@ -11,9 +11,13 @@ use super::matmul_uniform::{self, matmul_uniform};
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static DIRECT_NT: Kernel = kernel!("matmul_direct_nt", lib: ["matmul_params"]);
+/// The kernel; the head of its WGSL file is the contract.
 pub static DIRECT_NN: Kernel = kernel!("matmul_direct_nn", lib: ["matmul_params"]);
+/// The kernel; the head of its WGSL file is the contract.
 pub static DIRECT_NN_NARROW: Kernel = kernel!("matmul_direct_nn_narrow", lib: ["matmul_params"]);
+/// The kernel; the head of its WGSL file is the contract.
 pub static TILED: Kernel = kernel!("matmul_tiled", lib: ["matmul_params"]);
 
 /// Host twin of `MatmulParams` in `shaders/lib/matmul_params.wgsl`.
@@ -50,6 +54,7 @@ struct Params {
 /// Where a matrix (or a batch of them) lies in a tensor, in elements.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct View {
+    /// Of the first element.
     pub offset: usize,
     /// From one row index (m of A and C, n or k of B as the name says) to the next.
     pub row: usize,
@@ -90,17 +95,27 @@ impl View {
 /// each under its [`View`]. Batches are numbered outer-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
+    /// Rows of A and C.
     pub m: usize,
+    /// Columns of B and C.
     pub n: usize,
+    /// Columns of A, rows of B.
     pub k: usize,
+    /// Where A lies.
     pub a: View,
+    /// Where B lies.
     pub b: View,
+    /// Where C lies.
     pub c: View,
+    /// Outer batches.
     pub outer: usize,
+    /// Inner batches in each.
     pub inner: usize,
     /// Inner batches that share one matrix of B (query heads per key/value head).
     pub b_group: usize,
+    /// Factor on A B.
     pub alpha: f32,
+    /// Add to what is in C.
     pub accumulate: bool,
     /// Every outer batch has its own bias: `[outer, n]` instead of `[n]`.
     pub bias_per_outer: bool,
@@ -156,8 +171,11 @@ fn flops_per_dispatch(gpu: &Gpu) -> f64 {
 /// Which implementation runs. `Auto` is what everything but tests and benchmarks uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
+    /// By adapter, size and layout.
     Auto,
+    /// Loads from storage.
     Direct,
+    /// Tiles in workgroup memory.
     Tiled,
     /// Uniform windows, or direct loads where the layout does not allow them.
     Uniform,
@@ -323,6 +341,7 @@ pub fn reference(q: &Product, a: &[f64], b: &[f64], bias: Option<&[f64]>, c: &mu
     }
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     // Off the tile grid on every side, single rows and columns, k off the vector width.

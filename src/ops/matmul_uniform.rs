@@ -10,8 +10,11 @@ use super::transpose::transpose;
 use crate::gpu::{Gpu, Kernel, Result, Tensor, WINDOW};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static NT: Kernel = kernel!("matmul_uniform_nt");
+/// The kernel; the head of its WGSL file is the contract.
 pub static NN: Kernel = kernel!("matmul_uniform_nn");
+/// The kernel; the head of its WGSL file is the contract.
 pub static NN_NARROW: Kernel = kernel!("matmul_uniform_nn_narrow");
 
 /// Host twin of `Params` in the three shaders.

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("norm", lib: ["grid", "reduce"]);
 /// The same with a lane per row, for CPU rasterisers.
 pub static LANE: Kernel = kernel!("norm_lane", lib: ["grid"]);
@@ -117,6 +118,7 @@ pub fn reference(
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, cols) in [(1, 1), (5, 48), (3, 129), (70_000, 2)] {

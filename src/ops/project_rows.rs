@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("project_rows", lib: ["grid", "reduce"]);
 
 #[repr(C)]
@@ -53,6 +54,7 @@ pub fn reference(unit: &[f64], cols: usize, norm: Option<&[f64]>, g: &mut [f64],
     }
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1, false), (30, 70, 141, false), (9, 16, 17, true)]
         .into_iter()

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("reconstruction_stats", lib: ["grid"]);
 
 /// Numbers of a row.
@@ -55,6 +56,7 @@ pub fn reference(x: &[f32], y: &[f32], c: &[f32]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (70, 33), (3, 128), (500, 2)]
         .into_iter()

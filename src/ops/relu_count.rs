@@ -6,6 +6,7 @@ use super::cases::{Case, values};
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("relu_count");
 
 #[repr(C)]
@@ -56,6 +57,7 @@ pub fn reference(x: &[f32], features: usize) -> [Vec<f64>; 2] {
     [x.iter().map(|v| f64::from(v.max(0.0))).collect(), count]
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (70, 65), (5000, 3)]
         .into_iter()

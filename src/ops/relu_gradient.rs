@@ -6,6 +6,7 @@ use super::cases::{Case, values};
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("relu_gradient", lib: ["grid"]);
 
 #[repr(C)]
@@ -23,9 +24,11 @@ const CHUNK: usize = 64;
 /// Partial sums over rows, each `[members, chunks, features]`.
 #[derive(Clone, Debug)]
 pub struct ColumnSums {
+    /// dL/dpre.
     pub gradient: Tensor,
     /// How many codes are active.
     pub active: Tensor,
+    /// The codes.
     pub codes: Tensor,
 }
 
@@ -79,6 +82,7 @@ pub fn reference(codes: &[f32], l1: &[f32], grad: &[f32], features: usize) -> [V
     [out, a, b, c]
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (2, 70, 65), (3, 200, 20)]
         .into_iter()

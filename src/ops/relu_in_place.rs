@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("relu_in_place", lib: ["grid"]);
 
 #[repr(C)]
@@ -31,6 +32,7 @@ pub fn reference(x: &[f32]) -> Vec<f64> {
     x.iter().map(|v| f64::from(v.max(0.0))).collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [1, 1000]
         .into_iter()

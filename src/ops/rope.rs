@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("rope", lib: ["grid"]);
 
 #[repr(C)]
@@ -94,6 +95,7 @@ pub fn reference(
     out
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [
         ([2, 5, 3, 8], 1, 0),

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("row_sum", lib: ["grid", "reduce"]);
 
 #[repr(C)]
@@ -21,9 +22,13 @@ struct Params {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RowSum {
+    /// The values.
     Values = 0,
+    /// Their squares.
     Squares = 1,
+    /// How many are above 0.
     Positive = 2,
+    /// Their absolute values.
     Magnitudes = 3,
     /// How many are NaN or infinite.
     NotFinite = 4,
@@ -77,6 +82,7 @@ pub fn reference(x: &[f32], rows: usize, kind: RowSum) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let kinds = [

@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("scale_columns", lib: ["grid"]);
 
 #[repr(C)]
@@ -45,6 +46,7 @@ pub fn reference(x: &[f32], weight: &[f32]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (19, 33)]
         .into_iter()

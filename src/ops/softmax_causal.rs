@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("softmax_causal", lib: ["grid", "reduce"]);
 /// The same with a lane per row, for CPU rasterisers.
 pub static LANE: Kernel = kernel!("softmax_causal_lane", lib: ["grid"]);
@@ -64,6 +65,7 @@ pub fn reference(scores: &[f64], queries: usize, keys: usize) -> Vec<f64> {
     out
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [
         ([1, 1, 1, 1], 1.0),

@@ -13,6 +13,7 @@ const PLAIN: &[(&str, f64)] = &[("WG", 64.0)];
 /// CPU rasterisers: eight lanes are one vector.
 const SMALL: &[(&str, f64)] = &[("WG", 8.0)];
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("sparse_dots", lib: ["grid"], variants: &[PLAIN, SMALL]);
 
 #[repr(C)]
@@ -67,6 +68,7 @@ pub fn reference(g: &[f32], w: &[f32]) -> f64 {
         .sum()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1, 1, 1), (1, 5, 3, 16, 130), (2, 9, 12, 15, 33)]
         .into_iter()

@@ -14,6 +14,7 @@ const PLAIN: &[(&str, f64)] = &[("WG", 64.0)];
 /// CPU rasterisers: eight lanes are one vector.
 const SMALL: &[(&str, f64)] = &[("WG", 8.0)];
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("sparse_gradients", lib: ["grid"], variants: &[PLAIN, SMALL]);
 
 #[repr(C)]
@@ -31,7 +32,9 @@ struct Params {
 /// What the gradients are made from.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
+    /// The lists of codes.
     pub codes: &'a Codes,
+    /// The same by feature.
     pub inverted: &'a Inverted,
     /// dL/dcode of every entry, `[rows, k]`
     pub gradient: &'a Tensor,
@@ -39,6 +42,7 @@ pub struct Sources<'a> {
     pub g: &'a Tensor,
     /// The encoder's input, `[members * rows, d]`
     pub input: &'a Tensor,
+    /// Factor on `g`.
     pub scale: f32,
 }
 
@@ -84,6 +88,7 @@ pub fn sparse_gradients(gpu: &Gpu, s: &Sources<'_>, first: bool, grads: &Tensor)
     )
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1, 1, 1), (2, 40, 4, 75, 33), (1, 9, 3, 8, 130)]
         .into_iter()

@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("subtract_bias", lib: ["grid"]);
 
 #[repr(C)]
@@ -49,6 +50,7 @@ pub fn reference(x: &[f64], bias: &[f64], cols: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (3, 20, 33)]
         .into_iter()

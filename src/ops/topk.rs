@@ -13,6 +13,7 @@ const PLAIN: &[(&str, f64)] = &[("WG", 64.0), ("CACHED", 0.0)];
 const SMALL: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 0.0)];
 const SMALL_CACHED: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 1.0)];
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("topk", lib: ["grid"], variants: &[PLAIN, SMALL, SMALL_CACHED]);
 
 /// Columns that fit the cache: 128 a lane, eight lanes.
@@ -37,7 +38,9 @@ pub struct Codes {
     pub index: Tensor,
     /// `[rows, k]`
     pub value: Tensor,
+    /// Entries of a list.
     pub k: usize,
+    /// Members of the ensemble.
     pub members: usize,
 }
 
@@ -54,6 +57,7 @@ impl Codes {
 pub struct Among<'a> {
     /// u32 `[members, cols]`
     pub since: &'a Tensor,
+    /// Columns above this take part.
     pub limit: u32,
     /// u32 `[members]`
     pub count: &'a Tensor,
@@ -153,6 +157,7 @@ pub fn reference(
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, cols, k, ties, masked) in [

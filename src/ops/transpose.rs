@@ -7,6 +7,7 @@ use super::element_grid;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("transpose", lib: ["grid"]);
 
 #[repr(C)]
@@ -41,6 +42,7 @@ pub fn reference(x: &[f32], rows: usize, cols: usize) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1, 1), (3, 17, 5), (2, 70, 129)]
         .into_iter()

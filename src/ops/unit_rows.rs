@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("unit_rows", lib: ["grid", "reduce"]);
 
 #[repr(C)]
@@ -45,6 +46,7 @@ pub fn reference(x: &[f64], cols: usize) -> (Vec<f64>, Vec<f64>) {
     (unit, norms)
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [(1, 1), (40, 70)]
         .into_iter()

@@ -7,6 +7,7 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
+/// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("update_since", lib: ["grid"]);
 
 #[repr(C)]
@@ -44,6 +45,7 @@ pub fn reference(fired: &[u32], rows: u32, since: &[u32]) -> Vec<f64> {
         .collect()
 }
 
+/// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     [1usize, 300]
         .into_iter()

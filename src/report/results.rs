@@ -6,46 +6,68 @@ use serde::{Deserialize, Serialize};
 /// Everything a report shows. Every part that a run did not make is `None` or empty.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunReport {
+    /// Heading of the report.
     pub title: String,
+    /// Version of mosaec.
     pub version: String,
+    /// What computed it.
     pub adapter: AdapterSummary,
+    /// The language model.
     pub model: ModelSummary,
+    /// Where activations were taken.
     pub hook: String,
+    /// Text of training and evaluation.
     pub text: TextSummary,
     /// Mean next-token cross-entropy of the model on the held-out text, nats per token.
     pub lm_loss: Option<f64>,
+    /// Seconds that it took.
     pub seconds: f64,
+    /// The dictionaries.
     pub saes: Vec<SaeReport>,
     /// Features of one dictionary, in the order in which they are listed.
     pub dictionary: Option<DictionaryReport>,
+    /// The causal experiment.
     pub ioi: Option<IoiReport>,
     /// The commands that repeat this run.
     pub commands: Vec<String>,
 }
 
+/// The GPU adapter.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AdapterSummary {
+    /// Name the driver gives.
     pub name: String,
     /// `Vulkan`, `Metal`, `DX12` or `WebGPU`.
     pub backend: String,
     /// `discrete`, `integrated`, `software`, `virtual` or `other`.
     pub kind: String,
+    /// Driver and its version.
     pub driver: String,
 }
 
+/// The language model in numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ModelSummary {
+    /// Its name.
     pub name: String,
+    /// Family of checkpoints.
     pub family: String,
+    /// Blocks.
     pub n_layers: usize,
+    /// Coordinates of the residual stream.
     pub d_model: usize,
+    /// Query heads.
     pub n_heads: usize,
+    /// Entries of the vocabulary.
     pub vocab: usize,
+    /// Parameters in all.
     pub parameters: u64,
 }
 
+/// The text and how much of it was used.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TextSummary {
+    /// The text, as it was given.
     pub name: String,
     /// Tokens per context.
     pub context: usize,
@@ -60,8 +82,10 @@ pub struct TextSummary {
 pub struct SaeReport {
     /// Folder name in the run, e.g. `sae-0`.
     pub name: String,
+    /// Options, fidelity and sparsity.
     #[serde(flatten)]
     pub eval: SaeEval,
+    /// Its training, by logged step.
     pub curve: Vec<CurvePoint>,
 }
 
@@ -70,11 +94,14 @@ pub struct SaeReport {
 pub struct SaeEval {
     /// `tied`, `relu` or `topk`.
     pub arch: String,
+    /// Coordinates of an activation.
     pub d_in: usize,
+    /// Features.
     pub d_sae: usize,
     /// L1 coefficient in the code's units (MSE averaged over d_in).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub l1: Option<f64>,
+    /// Active features per token (topk).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub k: Option<usize>,
     /// Tokens that these numbers rest on.
@@ -83,16 +110,23 @@ pub struct SaeEval {
     pub l0: f64,
     /// 1 - FVU with the variance about the mean of the whole set.
     pub explained_variance: f64,
+    /// Share of variance not explained: squared error over squared deviation from the mean of the whole set.
     pub fvu: f64,
     /// Mean squared error per coordinate.
     pub mse: f64,
+    /// Mean cosine of activation and reconstruction.
     pub cosine: f64,
+    /// Mean norm of the reconstruction over that of the activation.
     pub l2_ratio: f64,
     /// E|x^|^2 / E[x.x^]; 1 is unbiased, below 1 is shrinkage.
     pub relative_reconstruction_bias: f64,
+    /// Features that fire.
     pub alive: usize,
+    /// Features that do not.
     pub dead: usize,
+    /// Share of features that do not fire.
     pub dead_fraction: f64,
+    /// How often features fire.
     pub density: DensityHistogram,
     /// Effect on the language model; `None` when no model was given.
     #[serde(flatten)]
@@ -102,9 +136,13 @@ pub struct SaeEval {
 /// Next-token cross-entropies (nats) when the hook's activations are replaced.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LossEffect {
+    /// Nothing replaced.
     pub ce_original: f64,
+    /// Replaced by the reconstruction.
     pub ce_sae: f64,
+    /// Replaced by 0.
     pub ce_zero: f64,
+    /// Replaced by the mean activation.
     pub ce_mean: f64,
     /// (ce_zero - ce_sae) / (ce_zero - ce_original)
     pub ce_recovered: f64,
@@ -119,6 +157,7 @@ pub struct LossEffect {
 pub struct DensityHistogram {
     /// log10 of the share of tokens; one more than `counts`.
     pub edges: Vec<f64>,
+    /// Features in each interval.
     pub counts: Vec<u32>,
     /// Features that never fired on the evaluation tokens.
     pub never: u32,
@@ -127,30 +166,41 @@ pub struct DensityHistogram {
 /// One logged step of training.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct CurvePoint {
+    /// Counted from 0.
     pub step: u64,
+    /// Activations seen so far.
     pub tokens: u64,
     /// Total loss, in the units that were minimised.
     pub loss: f64,
     /// Mean squared error per coordinate.
     pub mse: f64,
+    /// Active features per activation, on the batch.
     pub l0: f64,
     /// Share of variance not explained, on the batch.
     pub fvu: f64,
+    /// Dead features before the step.
     pub dead: u32,
+    /// Learning rate.
     pub lr: f64,
 }
 
+/// Features of one dictionary.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DictionaryReport {
     /// Name of the SAE folder these features belong to.
     pub sae: String,
+    /// Layer of the hook, if it is in a block.
     pub layer: Option<usize>,
+    /// In the order in which they are listed.
     pub features: Vec<FeatureReport>,
 }
 
+/// One feature.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FeatureReport {
+    /// Its index in the dictionary.
     pub index: usize,
+    /// A description, once there is one.
     pub label: Option<String>,
     /// Share of tokens on which it fires.
     pub density: f64,
@@ -160,33 +210,44 @@ pub struct FeatureReport {
     pub mean_active: f64,
     /// Tokens it fires on most, with how often and its mean activation there.
     pub top_tokens: Vec<TokenCount>,
+    /// Activations by size and token.
     pub histogram: ActivationHistogram,
     /// From strongest to weakest.
     pub examples: Vec<ExampleGroup>,
     /// Tokens that the decoder direction promotes, strongest first.
     pub promoted: Vec<TokenLogit>,
+    /// Tokens that it suppresses, strongest first.
     pub suppressed: Vec<TokenLogit>,
     /// Features with the most similar decoder directions, nearest first.
     pub neighbours: Vec<Neighbour>,
 }
 
+/// A token and how a feature fires on it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TokenCount {
+    /// The token's text.
     pub token: String,
+    /// Firings.
     pub count: u32,
+    /// Mean activation over them.
     pub mean: f64,
 }
 
+/// A token and what a feature does to its logit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TokenLogit {
+    /// The token's text.
     pub token: String,
     /// Change of the logit per unit of activation.
     pub logit: f64,
 }
 
+/// A feature near another.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Neighbour {
+    /// Its index in the dictionary.
     pub index: usize,
+    /// Cosine of the decoder directions.
     pub cosine: f64,
 }
 
@@ -194,14 +255,18 @@ pub struct Neighbour {
 /// `series[s].counts[b]` firings on token `series[s].token` in bin `b`; the last series is all others.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ActivationHistogram {
+    /// Upper end of the last bin.
     pub max: f64,
+    /// One per token, then all others.
     pub series: Vec<HistogramSeries>,
 }
 
+/// Firings on one token, by bin.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HistogramSeries {
     /// `None` = all other tokens.
     pub token: Option<String>,
+    /// Firings in each bin.
     pub counts: Vec<u32>,
 }
 
@@ -210,13 +275,16 @@ pub struct HistogramSeries {
 pub struct ExampleGroup {
     /// e.g. `top`, `75-100 %`, `50-75 %`.
     pub name: String,
+    /// Strongest first.
     pub examples: Vec<Example>,
 }
 
 /// A stretch of text around a peak; `tokens[i]` has activation `activations[i]`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Example {
+    /// Texts of the tokens.
     pub tokens: Vec<String>,
+    /// The feature's activation on each.
     pub activations: Vec<f32>,
     /// Index of the peak in `tokens`.
     pub peak: usize,
@@ -225,6 +293,7 @@ pub struct Example {
 /// The indirect-object experiment (Wang et al. 2022; Cunningham et al. 2023, section 4).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct IoiReport {
+    /// Pairs of prompts.
     pub prompts: usize,
     /// Mean logit(IO) - logit(S) at the last position, clean prompts.
     pub logit_diff: f64,
@@ -234,7 +303,9 @@ pub struct IoiReport {
     pub accuracy: f64,
     /// Mean logit(IO) - logit(S) when every prompt is run with the source's (corrupted) names.
     pub logit_diff_corrupted: f64,
+    /// Patching of the residual stream by layer and position.
     pub residual_patching: Option<PatchHeatmap>,
+    /// Patching by features.
     pub patching: Option<FeaturePatching>,
 }
 
@@ -247,29 +318,36 @@ pub struct PatchHeatmap {
     pub positions: Vec<String>,
     /// Row names, e.g. `blocks.0.hook_resid_pre`.
     pub hooks: Vec<String>,
+    /// `[hook][position]`
     pub value: Vec<Vec<f64>>,
 }
 
 /// Patching by features: KL to the target at the last position against the number of features.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FeaturePatching {
+    /// Where it patches.
     pub hook: String,
     /// KL(base || target), nothing patched.
     pub kl_none: f64,
     /// KL when the whole activation is replaced by the target's.
     pub kl_all_at_once: f64,
+    /// One per dictionary or baseline.
     pub curves: Vec<PatchCurve>,
 }
 
+/// KL by number of features, for one dictionary or baseline.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PatchCurve {
     /// e.g. `SAE topk k=16`, `PCA`.
     pub name: String,
+    /// By rising number of features.
     pub points: Vec<PatchPoint>,
 }
 
+/// One point of a curve.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PatchPoint {
+    /// Features patched.
     pub features: usize,
     /// KL(patched || target), nats, last position, mean over prompts.
     pub kl: f64,

@@ -35,19 +35,26 @@ pub struct Member {
     /// Active features per token; 0 for the others.
     #[serde(default)]
     pub k: usize,
+    /// Of its starting weights.
     pub seed: u64,
 }
 
 /// Everything a training run depends on besides its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
+    /// The architecture.
     pub arch: Arch,
+    /// Coordinates of an activation.
     pub d_in: usize,
+    /// Features.
     pub d_sae: usize,
+    /// What trains together on the same batches, 1 to 64.
     pub members: Vec<Member>,
     /// Activations per step.
     pub batch: usize,
+    /// Steps in all.
     pub steps: u64,
+    /// Learning rate before the schedule.
     pub lr: f64,
     /// Steps over which the rate rises linearly from 0.
     pub warmup: u64,
@@ -55,8 +62,11 @@ pub struct TrainConfig {
     pub decay: f64,
     /// Largest norm of a member's gradient; 0 = no clipping.
     pub clip: f64,
+    /// Adam's decay of the first moment.
     pub beta1: f64,
+    /// Adam's decay of the second moment.
     pub beta2: f64,
+    /// Adam's epsilon.
     pub eps: f64,
     /// Tokens without firing after which a feature counts as dead.
     pub dead_after: u64,

@@ -16,13 +16,18 @@ use crate::ops::topk::{Ks, topk};
 /// Where a dictionary came from.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
+    /// Model, as it was given.
     pub model: String,
+    /// Hook point.
     pub hook: String,
+    /// Tokens per context.
     pub context: usize,
+    /// Text, as it was given.
     pub text: String,
     /// Whether the per-token mean over coordinates was subtracted.
     #[serde(default)]
     pub centered: bool,
+    /// Activations trained on, repeats counted.
     #[serde(default)]
     pub train_tokens: u64,
 }
@@ -32,11 +37,17 @@ pub struct Origin {
 pub struct Sae {
     /// What its file calls it: `tied`, `relu` or `topk`.
     pub arch: Arch,
+    /// Coordinates of an activation.
     pub d_in: usize,
+    /// Features.
     pub d_sae: usize,
+    /// Active features per token (topk).
     pub k: Option<usize>,
+    /// L1 coefficient in the code's units (tied, relu).
     pub l1: Option<f64>,
+    /// Of its starting weights.
     pub seed: u64,
+    /// Where it came from.
     pub origin: Origin,
     /// b_dec is subtracted from the input.
     pub subtract_b_dec: bool,

@@ -43,6 +43,7 @@ pub trait Observer {
 /// How often things are written down, in steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
+    /// Steps between logged metrics.
     pub log: u64,
     /// 0 = only at the end.
     pub checkpoint: u64,
@@ -153,6 +154,7 @@ mod folder {
             }
         }
 
+        /// The folder.
         pub fn path(&self) -> &Path {
             &self.path
         }

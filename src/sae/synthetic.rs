@@ -7,10 +7,13 @@ use crate::data::rng::CounterRng;
 /// random feature at 1.
 #[derive(Clone, Debug)]
 pub struct ToyData {
+    /// Coordinates.
     pub d: usize,
+    /// True features.
     pub features: usize,
     /// Expected active features before the decay 0.99^i.
     pub active: f64,
+    /// Of directions and rows.
     pub seed: u64,
 }
 

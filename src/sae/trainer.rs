@@ -60,8 +60,11 @@ pub(super) struct Chunk {
 /// A parameter with Adam's moments.
 #[derive(Clone)]
 pub struct Parameter {
+    /// The value.
     pub w: Tensor,
+    /// Adam's first moment.
     pub m: Tensor,
+    /// Adam's second moment.
     pub v: Tensor,
 }
 
@@ -82,6 +85,7 @@ pub struct InitialWeights {
     pub enc: Vec<f32>,
     /// Empty for tied SAEs.
     pub dec: Vec<f32>,
+    /// `[members, d_sae]`
     pub b_enc: Vec<f32>,
     /// `[members, d_in]`; empty for tied SAEs.
     pub b_dec: Vec<f32>,
@@ -118,7 +122,9 @@ impl InitialWeights {
 /// What a step measured, one value per member.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StepMetrics {
+    /// Counted from 0.
     pub step: u64,
+    /// Learning rate of the step.
     pub lr: f64,
     /// Total of what was minimised.
     pub loss: Vec<f64>,
@@ -126,9 +132,11 @@ pub struct StepMetrics {
     pub mse: Vec<f64>,
     /// Squared error over the batch's variance about its mean.
     pub fvu: Vec<f64>,
+    /// Active codes, mean over the batch.
     pub l0: Vec<f64>,
     /// Mean over the batch of the codes' sum (ReLU architectures).
     pub l1_norm: Vec<f64>,
+    /// AuxK loss before its weight; 0 without dead features.
     pub aux: Vec<f64>,
     /// Dead before the step.
     pub dead: Vec<u32>,
@@ -214,6 +222,7 @@ impl Trainer {
         })
     }
 
+    /// What is trained.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
