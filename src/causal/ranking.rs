@@ -20,11 +20,12 @@ pub const RUNS_PER_PROMPT: usize = 64;
 /// The features that differ between base and target anywhere, in the order of their effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
-    /// The measured ones ([`RUNS_PER_PROMPT`]) by falling effect, then the others by falling change.
+    /// The measured ones ([`RUNS_PER_PROMPT`]) that lead towards the target, by falling effect; those
+    /// that were not measured, by falling change; the measured ones that lead away.
     pub order: Vec<usize>,
-    /// How far patching each of the first alone lowers KL(patched || target), nats, mean over prompts;
-    /// below 0 if it leads away. As many as were measured.
-    pub effect: Vec<f64>,
+    /// Of each in `order`: how far patching it alone lowers KL(patched || target), nats, mean over
+    /// prompts; below 0 if it leads away, `None` if not measured.
+    pub effect: Vec<Option<f64>>,
 }
 
 impl FeatureChange<'_> {
@@ -57,11 +58,12 @@ impl FeatureChange<'_> {
         let alone = self.alone(gpu, candidates, &sizes, progress).await?;
         let mut measured: Vec<(usize, f64)> = candidates.iter().copied().zip(alone).collect();
         measured.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let rest = order[measured.len()..].iter().copied();
-        Ok(Ranking {
-            order: measured.iter().map(|(j, _)| *j).chain(rest).collect(),
-            effect: measured.into_iter().map(|(_, effect)| effect).collect(),
-        })
+        let rest: Vec<_> = order[measured.len()..].iter().map(|j| (*j, None)).collect();
+        let helpful = measured.iter().take_while(|(_, effect)| *effect > 0.0);
+        let away = measured.split_off(helpful.count());
+        let known = |list: Vec<(usize, f64)>| list.into_iter().map(|(j, e)| (j, Some(e)));
+        let (order, effect) = known(measured).chain(rest).chain(known(away)).unzip();
+        Ok(Ranking { order, effect })
     }
 
     /// The fall of KL, mean over prompts, when each of `candidates` is patched alone.
