@@ -26,8 +26,6 @@ pub struct Counterfactual<'a> {
 pub(super) struct PairedRuns {
     pub(super) seq: usize,
     pub(super) batch: usize,
-    /// Places of the prompts in the set.
-    pub(super) indices: Vec<usize>,
     /// The base run at `start`, `[batch, seq * d_model]`.
     stream: Tensor,
     /// Activations at the hook, `[batch * seq, width]`.
@@ -87,7 +85,6 @@ impl<'a> Counterfactual<'a> {
             let mut runs = PairedRuns {
                 seq: batch.seq,
                 batch: batch.len(),
-                indices: batch.indices.clone(),
                 stream: stream.reshape(&[batch.len(), stream.len() / batch.len()])?,
                 base: site.rows(gpu, &base)?,
                 target: site.rows(gpu, &target)?,

@@ -115,7 +115,7 @@ impl<'a> FeatureChange<'a> {
         Ok((kl, row_sum(gpu, &edit, rows, RowSum::Squares)?))
     }
 
-    /// The first k features of `ranking` patched, for k = 0, 1, 2, 3, 4, 6, 8, ... and all that differ.
+    /// The first k features of `ranking` patched, for k = 0, 1, 2, 4, 8, 12, 16, 24, ... and all that differ.
     ///
     /// # Errors
     /// The GPU's.
@@ -139,15 +139,14 @@ impl<'a> FeatureChange<'a> {
     }
 }
 
-/// 0, 1, 2, 3, 4, 6, 8, 12, ... below `all`, and `all`.
+/// 0, 1, 2, 4, 8, 12, 16, 24, 32, ... below `all`, and `all`.
 fn counts(all: usize) -> Vec<usize> {
-    let doubling = (0..usize::BITS - 2).flat_map(|e| [1 << e, (1 << e) + (1 << e) / 2]);
-    let mut counts: Vec<usize> = std::iter::once(0)
-        .chain(doubling.take_while(|k| *k < all))
-        .chain([all])
-        .collect();
-    counts.dedup();
-    counts
+    let half_octaves = (3..usize::BITS - 2).flat_map(|e| [1 << e, (1 << e) + (1 << (e - 1))]);
+    let growing = [1, 2, 4].into_iter().chain(half_octaves);
+    std::iter::once(0)
+        .chain(growing.take_while(|k| *k < all))
+        .chain((all > 0).then_some(all))
+        .collect()
 }
 
 #[cfg(test)]
@@ -155,11 +154,11 @@ mod tests {
     use super::counts;
 
     #[test]
-    fn counts_grow_by_half_octaves() {
+    fn counts_grow_by_octaves_and_halves() {
         assert_eq!(counts(0), [0]);
         assert_eq!(counts(1), [0, 1]);
         assert_eq!(counts(2), [0, 1, 2]);
-        assert_eq!(counts(13), [0, 1, 2, 3, 4, 6, 8, 12, 13]);
-        assert_eq!(counts(16).last(), Some(&16));
+        assert_eq!(counts(13), [0, 1, 2, 4, 8, 12, 13]);
+        assert_eq!(counts(24), [0, 1, 2, 4, 8, 12, 16, 24]);
     }
 }

@@ -11,31 +11,27 @@ use crate::ops::matmul::{Product, View, matmul};
 use crate::ops::relu_in_place::relu_in_place;
 use crate::ops::row_sum::{RowSum, row_sum};
 
-/// Features whose effect is measured: those with the largest change.
-pub const MEASURED: usize = 128;
-
-/// Prompts on which the effect of one is measured, of those that it changes. With [`MEASURED`] a
-/// bound on the cost that does not grow with the set: at 17 tokens a prompt 35,000 tokens through the
-/// blocks above the hook.
-pub const PROMPTS_EACH: usize = 16;
+/// Features that are run on a prompt, on average: a feature's effect is measured, in the order of
+/// their change, while feature-prompt pairs are below this times the prompts. Every decomposition gets
+/// the same: with 50 prompts of 17 tokens 54,000 tokens through the blocks above the hook. A dense
+/// one (PCA) has that many features measured, a sparse one more.
+pub const RUNS_PER_PROMPT: usize = 64;
 
 /// The features that differ between base and target anywhere, in the order of their effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
-    /// The [`MEASURED`] ones with the largest change by falling effect, then the others by falling
-    /// change.
+    /// The measured ones ([`RUNS_PER_PROMPT`]) that lead towards the target, by falling effect; those
+    /// that were not measured, by falling change; the measured ones that lead away.
     pub order: Vec<usize>,
-    /// How far patching each of the first alone lowers KL(patched || target), nats, mean over all
-    /// prompts; below 0 if it leads away. As many as were measured. An estimate for a feature that
-    /// differs on more than [`PROMPTS_EACH`] prompts.
-    pub effect: Vec<f64>,
+    /// Of each in `order`: how far patching it alone lowers KL(patched || target), nats, mean over
+    /// prompts; below 0 if it leads away, `None` if not measured.
+    pub effect: Vec<Option<f64>>,
 }
 
 impl FeatureChange<'_> {
     /// Ranks the features. The change of one is |c(target) - c(base)| |d_j|, mean over tokens.
     ///
-    /// A feature is run only on prompts on which its code differs: elsewhere nothing changes. If they
-    /// are more than [`PROMPTS_EACH`], that many, evenly spread over the set, stand for all of them.
+    /// A feature is run only on the prompts on which its code differs: elsewhere nothing changes.
     ///
     /// # Errors
     /// The GPU's.
@@ -58,15 +54,16 @@ impl FeatureChange<'_> {
         }
         let mut order: Vec<usize> = (0..features).filter(|j| change[*j] > 0.0).collect();
         order.sort_by(|a, b| change[*b].total_cmp(&change[*a]));
-        let candidates = &order[..order.len().min(MEASURED)];
+        let candidates = &order[..self.affordable(&order, &sizes)];
         let alone = self.alone(gpu, candidates, &sizes, progress).await?;
         let mut measured: Vec<(usize, f64)> = candidates.iter().copied().zip(alone).collect();
         measured.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let rest = order[measured.len()..].iter().copied();
-        Ok(Ranking {
-            order: measured.iter().map(|(j, _)| *j).chain(rest).collect(),
-            effect: measured.into_iter().map(|(_, effect)| effect).collect(),
-        })
+        let rest: Vec<_> = order[measured.len()..].iter().map(|j| (*j, None)).collect();
+        let helpful = measured.iter().take_while(|(_, effect)| *effect > 0.0);
+        let away = measured.split_off(helpful.count());
+        let known = |list: Vec<(usize, f64)>| list.into_iter().map(|(j, e)| (j, Some(e)));
+        let (order, effect) = known(measured).chain(rest).chain(known(away)).unzip();
+        Ok(Ranking { order, effect })
     }
 
     /// The fall of KL, mean over prompts, when each of `candidates` is patched alone.
@@ -77,7 +74,20 @@ impl FeatureChange<'_> {
         sizes: &[Vec<f32>],
         progress: &mut dyn FnMut(f32),
     ) -> Result<Vec<f64>> {
-        let jobs = self.jobs(candidates, sizes);
+        let features = self.features();
+        let jobs_of = |pair: &PairedRuns, sizes: &[f32]| -> Vec<Job> {
+            let all =
+                (0..candidates.len()).flat_map(|c| (0..pair.batch).map(move |prompt| (c, prompt)));
+            all.filter(|(c, prompt)| sizes[prompt * features + candidates[*c]] > 0.0)
+                .map(|(candidate, prompt)| Job {
+                    candidate,
+                    feature: candidates[candidate] as u32,
+                    prompt: prompt as u32,
+                })
+                .collect()
+        };
+        let pairs = self.runs.pairs.iter();
+        let jobs: Vec<Vec<Job>> = pairs.zip(sizes).map(|(p, s)| jobs_of(p, s)).collect();
         let total: usize = jobs.iter().map(Vec::len).sum();
         let mut effect = vec![0.0; candidates.len()];
         let mut done = 0;
@@ -88,7 +98,7 @@ impl FeatureChange<'_> {
                 let kl = self.runs.kl(gpu, pair, &prompts, &values)?;
                 for (job, kl) in chunk.iter().zip(gpu.read(&kl).await?) {
                     let fall = pair.kl_none[job.prompt as usize] - f64::from(kl);
-                    effect[job.candidate] += job.weight * fall;
+                    effect[job.candidate] += fall;
                 }
                 done += chunk.len();
                 progress(done as f32 / total as f32);
@@ -98,34 +108,22 @@ impl FeatureChange<'_> {
         Ok(effect.into_iter().map(|sum| sum / n).collect())
     }
 
-    /// What is run, for each pair of runs.
-    fn jobs(&self, candidates: &[usize], sizes: &[Vec<f32>]) -> Vec<Vec<Job>> {
+    /// How many features from the front of `order` are measured.
+    fn affordable(&self, order: &[usize], sizes: &[Vec<f32>]) -> usize {
         let features = self.features();
-        // (place in the set, pair, prompt in its batch)
-        let mut prompts: Vec<(usize, usize, usize)> = Vec::with_capacity(self.runs.prompts);
-        for (p, pair) in self.runs.pairs.iter().enumerate() {
-            let places = pair.indices.iter().enumerate();
-            prompts.extend(places.map(|(prompt, place)| (*place, p, prompt)));
-        }
-        prompts.sort_unstable();
-        let mut jobs: Vec<Vec<Job>> = sizes.iter().map(|_| Vec::new()).collect();
-        for (candidate, feature) in candidates.iter().enumerate() {
-            let changed: Vec<_> = prompts
-                .iter()
-                .filter(|(_, p, prompt)| sizes[*p][prompt * features + feature] > 0.0)
-                .collect();
-            let n = changed.len().min(PROMPTS_EACH);
-            for i in 0..n {
-                let (_, p, prompt) = *changed[i * changed.len() / n];
-                jobs[p].push(Job {
-                    candidate,
-                    feature: *feature as u32,
-                    prompt: prompt as u32,
-                    weight: changed.len() as f64 / n as f64,
-                });
+        let mut prompts = vec![0; features];
+        for row in sizes.iter().flat_map(|s| s.chunks(features)) {
+            for (count, size) in prompts.iter_mut().zip(row) {
+                *count += usize::from(*size > 0.0);
             }
         }
-        jobs
+        let mut left = RUNS_PER_PROMPT * self.runs.prompts;
+        let within = order.iter().take_while(|j| {
+            let enough = prompts[**j] <= left;
+            left = left.saturating_sub(prompts[**j]);
+            enough
+        });
+        within.count()
     }
 
     /// Activations of each job's prompt with its feature patched, `[jobs * seq, width]`.
@@ -176,8 +174,6 @@ struct Job {
     candidate: usize,
     feature: u32,
     prompt: u32,
-    /// Prompts that it stands for.
-    weight: f64,
 }
 
 /// Sums over rows of |x| (`[batch, rows, cols]`): `[batch, cols]`.

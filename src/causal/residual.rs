@@ -17,12 +17,11 @@ use crate::report::results::PatchHeatmap;
 type Slot = (&'static str, fn(&IoiPositions) -> usize);
 
 /// Positions that every wording has; each prompt is patched at its own.
-const SLOTS: [Slot; 6] = [
+const SLOTS: [Slot; 5] = [
     ("IO", |p| p.io),
     ("S1", |p| p.s1),
     ("S1+1", |p| p.s1 + 1),
     ("S2", |p| p.s2),
-    ("S2+1", |p| p.s2 + 1),
     ("end", |p| p.end),
 ];
 
