@@ -30,21 +30,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   var most = NONE;
   var sum = 0.0;
   var gap = vec4<f32>();
-  for (var j = lane; j < n; j += 256u) {
+  // Whole strides of 256 need no test a load; then the rest.
+  let whole = n & 0xffffff00u;
+  for (var j = lane; j < whole; j += 256u) {
     let at = first + j;
-    var v = vec4<f32>(q[at], NONE, NONE, NONE);
-    if (j + 64u < n) { v.y = q[at + 64u]; }
-    if (j + 128u < n) { v.z = q[at + 128u]; }
-    if (j + 192u < n) { v.w = q[at + 192u]; }
+    let v = vec4<f32>(q[at], q[at + 64u], q[at + 128u], q[at + 192u]);
     let next = max(most, max(max(v.x, v.y), max(v.z, v.w)));
     sum = sum * exp(most - next) + total(exp(v - vec4<f32>(next)));
     most = next;
     if (compared) {
-      var u = vec4<f32>(p[at], NONE, NONE, NONE);
-      if (j + 64u < n) { u.y = p[at + 64u]; }
-      if (j + 128u < n) { u.z = p[at + 128u]; }
-      if (j + 192u < n) { u.w = p[at + 192u]; }
+      let u = vec4<f32>(p[at], p[at + 64u], p[at + 128u], p[at + 192u]);
       gap += exp(u - vec4<f32>(base_lse)) * (u - v);
+    }
+  }
+  for (var j = whole + lane; j < n; j += 64u) {
+    let v = q[first + j];
+    let next = max(most, v);
+    sum = sum * exp(most - next) + exp(v - next);
+    most = next;
+    if (compared) {
+      let u = p[first + j];
+      gap.x += exp(u - base_lse) * (u - v);
     }
   }
   let highest = reduce_max(lane, most);

@@ -26,18 +26,19 @@ fn bench() -> Bench {
     Bench { gpu, model }
 }
 
-fn text() -> &'static (Tokenizer, Contexts) {
-    static TEXT: OnceLock<(Tokenizer, Contexts)> = OnceLock::new();
-    TEXT.get_or_init(|| {
-        let tokenizer =
-            Tokenizer::from_bytes(embedded::MODEL_NAME, embedded::MODEL_TOKENIZER).unwrap();
-        let all = Contexts::from_source(&tokenizer, &TextSource::embedded().unwrap(), 128).unwrap();
-        (tokenizer, all.split_held_out(512).unwrap().1)
+fn tokenizer() -> &'static Tokenizer {
+    static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
+    TOKENIZER.get_or_init(|| {
+        Tokenizer::from_bytes(embedded::MODEL_NAME, embedded::MODEL_TOKENIZER).unwrap()
     })
 }
 
+/// The first `n` contexts of 128 of the embedded text.
 fn some(n: usize) -> Contexts {
-    let ids = text().1.tokens()[..n * 128].to_vec();
+    let mut ids = tokenizer()
+        .encode(&embedded::text().unwrap()[..40_000])
+        .unwrap();
+    ids.truncate(n * 128);
     Contexts::from_tokens("some", ids, 128).unwrap()
 }
 
@@ -77,7 +78,7 @@ fn described(
         name: "sae-0".to_owned(),
         ..DescribeOptions::default()
     };
-    let tokenizer = &text().0;
+    let tokenizer = tokenizer();
     block_on(describe(
         &b.gpu,
         &b.model,
@@ -104,7 +105,7 @@ fn embeddings(b: &Bench, ids: &[u32]) -> Vec<Vec<f32>> {
 #[test]
 fn a_token_feature_fires_on_its_token() {
     let b = bench();
-    let tokenizer = &text().0;
+    let tokenizer = tokenizer();
     let contexts = some(60);
     let site = Site {
         hook: HookPoint::Embed,
@@ -196,7 +197,7 @@ fn promotes_what_it_should(b: &Bench, f: &FeatureReport, direction: &[f32]) {
                 .zip(&scaled)
                 .map(|(u, d)| f64::from(*u) * d)
                 .sum();
-            (logit, text().0.token_text(id as u32))
+            (logit, tokenizer().token_text(id as u32))
         })
         .collect();
     logits.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -261,7 +262,7 @@ fn firings_are_the_codes() {
 #[test]
 fn examples_and_histograms_agree_with_the_firings() {
     let b = bench();
-    let (tokenizer, contexts) = (&text().0, some(64));
+    let (tokenizer, contexts) = (tokenizer(), some(64));
     let site = Site {
         hook: HookPoint::resid_post(2),
         center: false,
@@ -280,6 +281,11 @@ fn examples_and_histograms_agree_with_the_firings() {
     .unwrap();
     let report = described(&b, site, &sae, &contexts, &features);
     assert_eq!(report.layer, Some(2));
+    let words: Vec<String> = contexts
+        .tokens()
+        .iter()
+        .map(|id| tokenizer.token_text(*id))
+        .collect();
     for (f, list) in report.features.iter().zip(&firings.of) {
         let max = list.iter().fold(0.0f32, |m, f| m.max(f.value));
         assert_eq!(f.max, f64::from(max));
@@ -304,25 +310,21 @@ fn examples_and_histograms_agree_with_the_firings() {
             .collect();
         assert_eq!(top[0], max);
         assert!(top.is_sorted_by(|a, b| a >= b));
+        let mut dense = vec![0.0; words.len()];
+        for firing in list {
+            dense[firing.at as usize] = firing.value;
+        }
         for group in &f.examples {
             for e in &group.examples {
                 let peak = e.activations[e.peak];
                 // The window is a stretch of some context, with its codes.
-                assert!(contexts.iter().enumerate().any(|(c, ids)| {
-                    (0..=128 - 24).any(|from| {
-                        let window = from..from + 24;
-                        let words = ids[window.clone()]
-                            .iter()
-                            .map(|id| tokenizer.token_text(*id));
-                        words.eq(e.tokens.iter().cloned())
-                            && window.zip(&e.activations).all(|(p, a)| {
-                                let at = (c * 128 + p) as u32;
-                                let value =
-                                    list.iter().find(|f| f.at == at).map_or(0.0, |f| f.value);
-                                value == *a
-                            })
-                    })
-                }));
+                assert!(
+                    (0..words.len())
+                        .filter(|at| at % 128 <= 128 - 24)
+                        .any(|at| {
+                            words[at..at + 24] == e.tokens && dense[at..at + 24] == e.activations
+                        })
+                );
                 if let Some((low, rest)) = group.name.split_once('-') {
                     let high = rest.strip_suffix(" %").unwrap();
                     let share = 100.0 * f64::from(peak) / f.max;
@@ -358,7 +360,8 @@ fn two_hundred_features_over_all_held_out_tokens() {
         hook: HookPoint::resid_post(2),
         center: false,
     };
-    let contexts = &text().1;
+    let all = Contexts::from_source(tokenizer(), &TextSource::embedded().unwrap(), 128).unwrap();
+    let contexts = &all.split_held_out(512).unwrap().1;
     for k in [Some(16), None] {
         let sae = random(&b.gpu, k, 1024);
         let features = choose_features(&vec![0.5; 1024], 200, &[]);
