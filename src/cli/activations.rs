@@ -55,7 +55,7 @@ pub(super) struct Args {
 fn contexts(args: &Args, model: &Model) -> Result<Contexts> {
     if let Some(path) = &args.tokens {
         let json = std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        return Ok(Contexts::from_json(&json)?);
+        return Contexts::from_json(&json).with_context(|| path.display().to_string());
     }
     let tokenizer = load_tokenizer(&args.model.model, model)?;
     if let Some(prompt) = &args.prompt {

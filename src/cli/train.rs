@@ -203,6 +203,12 @@ pub(super) async fn train_run(
     resume: bool,
 ) -> Result<Vec<Sae>> {
     let c = &config.train;
+    // Before starting values are drawn on the host, which would need as much memory.
+    gpu.check_size(
+        &format!("--features {} ({} members of {} coordinates)", c.d_sae, c.members.len(), c.d_in),
+        4 * (c.members.len() as u64).saturating_mul(c.d_sae as u64).saturating_mul(c.d_in as u64),
+        "Use fewer --features, or fewer members at once",
+    )?;
     let saved = if resume { folder.checkpoint()? } else { None };
     let mut trainer = match &saved {
         Some(file) => Trainer::resume(gpu, c.clone(), file, &folder.path().display().to_string())?,
@@ -300,6 +306,9 @@ fn open_source(
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
+    if !args.resume {
+        RunFolder::check_free(&args.out)?;
+    }
     let gpu = open_gpu(global).await?;
     let (folder, config, mut source);
     if args.resume {

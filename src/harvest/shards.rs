@@ -240,6 +240,11 @@ impl Units for ShardUnits {
         let file = TensorFile::open(&shard_path(&self.folder, &self.hook, unit))?;
         let shape = [self.rows(unit), self.width];
         let values = file.f32_shaped("activations", &shape)?;
+        let bad = values.iter().filter(|v| !v.is_finite()).count() as u64;
+        if bad > 0 {
+            let hook = shard_path(&self.folder, &self.hook, unit).display().to_string();
+            return Err(HarvestError::NotFinite { hook, n: bad });
+        }
         let part = gpu.upload(&values, &shape)?;
         Ok(gpu.copy(&part, 0, buffer, at * self.width, values.len())?)
     }

@@ -71,18 +71,19 @@ pub async fn train(
             .batch(step, config.batch, chunk)
             .map_err(|e| SaeError::Source(e.to_string()))?;
         let log = step % cadence.log.max(1) == 0 || last;
-        trainer.step(&batch, log)?;
+        let due = last || cadence.checkpoint > 0 && (step + 1) % cadence.checkpoint == 0;
+        // Measured before a checkpoint too: one with NaN in it must not take the place of a good one.
+        trainer.step(&batch, log || due)?;
         drop(batch);
-        if log {
-            if let Some(metrics) = trainer.metrics().await? {
+        if log || due {
+            if let Some(metrics) = trainer.metrics().await?.filter(|_| log) {
                 observer.metrics(&metrics)?;
             }
         } else if step % AHEAD == 0 {
             trainer.gpu().settle().await?;
         }
-        let due = cadence.checkpoint > 0 && (step + 1) % cadence.checkpoint == 0;
         let go_on = observer.stepped(step + 1);
-        if due || last || !go_on {
+        if due || !go_on {
             let bytes = trainer.checkpoint().await?;
             observer.checkpoint(step + 1, &bytes)?;
         }
@@ -111,21 +112,32 @@ mod folder {
     }
 
     impl RunFolder {
-        /// Makes the folder, and writes every option into `config.toml`.
+        /// Checks that [`RunFolder::create`] could make a run there.
         ///
         /// # Errors
-        /// A folder that already holds something (nothing in it is touched).
-        pub fn create<C: serde::Serialize>(path: &Path, config: &C) -> Result<RunFolder> {
-            let taken = path.exists()
-                && std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_some());
-            if taken {
+        /// A folder that already holds something, or a file.
+        pub fn check_free(path: &Path) -> Result<()> {
+            // A kill while `config.toml` was written leaves its part; that is no run.
+            let holds = |entry: std::io::Result<std::fs::DirEntry>| {
+                entry.map_or(true, |e| e.file_name() != "config.toml.part")
+            };
+            if path.exists() && std::fs::read_dir(path).map_or(true, |mut found| found.any(holds)) {
                 return Err(SaeError::file(
                     path.display(),
                     "it exists already. Choose another --out, or go on with --resume",
                 ));
             }
+            Ok(())
+        }
+
+        /// Makes the folder, and writes every option into `config.toml`.
+        ///
+        /// # Errors
+        /// A folder that already holds something (nothing in it is touched).
+        pub fn create<C: serde::Serialize>(path: &Path, config: &C) -> Result<RunFolder> {
+            Self::check_free(path)?;
             let fail = |e: &dyn std::fmt::Display| SaeError::file(path.display(), e);
-            std::fs::create_dir_all(path.join("checkpoint")).map_err(|e| fail(&e))?;
+            std::fs::create_dir_all(path).map_err(|e| fail(&e))?;
             let text = toml::to_string_pretty(config).map_err(|e| fail(&e))?;
             write_atomically(&path.join("config.toml"), text.as_bytes()).map_err(|e| fail(&e))?;
             Ok(RunFolder { path: path.to_owned() })
@@ -186,6 +198,8 @@ mod folder {
         /// # Errors
         /// What the file system says; the last checkpoint stays.
         pub fn save_checkpoint(&self, bytes: &[u8]) -> Result<()> {
+            let folder = self.path.join("checkpoint");
+            std::fs::create_dir_all(&folder).map_err(|e| SaeError::file(folder.display(), e))?;
             write_atomically(&self.state(), bytes).map_err(|e| SaeError::file(self.path.display(), e))
         }
 
@@ -194,6 +208,11 @@ mod folder {
         /// # Errors
         /// A line that is no metrics.
         pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
+            Ok(self.logged()?.into_iter().map(|(metrics, _)| metrics).collect())
+        }
+
+        /// Logged metrics with their lines.
+        fn logged(&self) -> Result<Vec<(StepMetrics, String)>> {
             let path = self.path.join("metrics.jsonl");
             let text = match std::fs::read_to_string(&path) {
                 Ok(text) => text,
@@ -207,6 +226,7 @@ mod folder {
                 .enumerate()
                 .map(|(i, line)| {
                     serde_json::from_str(line)
+                        .map(|metrics| (metrics, line.to_owned() + "\n"))
                         .map_err(|e| SaeError::file(path.display(), format!("line {}: {e}", i + 1)))
                 })
                 .collect()
@@ -234,13 +254,9 @@ mod folder {
         /// # Errors
         /// What the file system says.
         pub fn rewind_metrics(&self, step: u64) -> Result<()> {
-            let kept: Vec<String> = self
-                .metrics()?
-                .iter()
-                .filter(|m| m.step < step)
-                .filter_map(|m| serde_json::to_string(m).ok())
-                .map(|line| line + "\n")
-                .collect();
+            // The lines themselves: a number read and written again may differ in its last digit.
+            let kept = self.logged()?.into_iter().filter(|(m, _)| m.step < step);
+            let kept: Vec<String> = kept.map(|(_, line)| line).collect();
             let path = self.path.join("metrics.jsonl");
             write_atomically(&path, kept.concat().as_bytes()).map_err(|e| SaeError::file(path.display(), e))
         }
