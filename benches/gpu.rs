@@ -29,12 +29,27 @@ fn seconds(gpu: &Gpu, mut once: impl FnMut()) -> f64 {
 fn products(gpu: &Gpu) -> Result<()> {
     println!("\n{:<34} {:>8} {:>10}", "product", "ms", "GFLOP/s");
     for (name, q) in [
-        ("encoder   nt 1024 x 1024 x 128", Product::nt(1024, 1024, 128)),
-        ("decoder   nn 1024 x 128 x 1024", Product::new(1024, 128, 1024)),
-        ("gradient  tn 1024 x 128 x 1024", Product::tn(1024, 128, 1024)),
+        (
+            "encoder   nt 1024 x 1024 x 128",
+            Product::nt(1024, 1024, 128),
+        ),
+        (
+            "decoder   nn 1024 x 128 x 1024",
+            Product::new(1024, 128, 1024),
+        ),
+        (
+            "gradient  tn 1024 x 128 x 1024",
+            Product::tn(1024, 128, 1024),
+        ),
         ("mlp in    nt 4096 x 512 x 128", Product::nt(4096, 512, 128)),
-        ("mlp out   nn 4096 x 128 x 512", Product::new(4096, 128, 512)),
-        ("square    nn 1024 x 1024 x 1024", Product::new(1024, 1024, 1024)),
+        (
+            "mlp out   nn 4096 x 128 x 512",
+            Product::new(4096, 128, 512),
+        ),
+        (
+            "square    nn 1024 x 1024 x 1024",
+            Product::new(1024, 1024, 1024),
+        ),
         ("one row   nt 1 x 512 x 128", Product::nt(1, 512, 128)),
     ] {
         let a = gpu.zeros(&[q.m * q.k])?;
@@ -44,8 +59,14 @@ fn products(gpu: &Gpu) -> Result<()> {
             if variant == Variant::Uniform && !gpu.is_software() {
                 continue;
             }
-            let t = seconds(gpu, || matmul_by(gpu, variant, &q, &a, &b, None, &c).expect("shapes"));
-            println!("{name:<34} {:>8.2} {:>10.1} {variant:?}", 1e3 * t, q.flops() / t / 1e9);
+            let t = seconds(gpu, || {
+                matmul_by(gpu, variant, &q, &a, &b, None, &c).expect("shapes")
+            });
+            println!(
+                "{name:<34} {:>8.2} {:>10.1} {variant:?}",
+                1e3 * t,
+                q.flops() / t / 1e9
+            );
         }
     }
     Ok(())
@@ -59,23 +80,40 @@ fn forward(gpu: &Gpu) {
     let point = HookPoint::resid_post(2);
     let t = seconds(gpu, || {
         let mut hooks = Hooks::new().capture(&[point]);
-        model.run(gpu, &tokens, &mut hooks, Want::Nothing).expect("run");
+        model
+            .run(gpu, &tokens, &mut hooks, Want::Nothing)
+            .expect("run");
     });
-    println!("{:<52} {:>10.0}", format!("inkling-4l to {point}"), 4096.0 / t);
+    println!(
+        "{:<52} {:>10.0}",
+        format!("inkling-4l to {point}"),
+        4096.0 / t
+    );
     let t = seconds(gpu, || {
-        let out = model.run(gpu, &tokens, &mut Hooks::new(), Want::Residual).expect("run");
-        model.loss(gpu, &out.expect("residual"), &tokens).expect("loss");
+        let out = model
+            .run(gpu, &tokens, &mut Hooks::new(), Want::Residual)
+            .expect("run");
+        model
+            .loss(gpu, &out.expect("residual"), &tokens)
+            .expect("loss");
     });
     println!("{:<52} {:>10.0}", "inkling-4l with loss", 4096.0 / t);
 }
 
 fn training(gpu: &Gpu) {
-    println!("\n{:<52} {:>8} {:>10} {:>10}", "training step, d 128, 1024 features, batch 1024", "ms", "tokens/s", "peak MiB");
+    println!(
+        "\n{:<52} {:>8} {:>10} {:>10}",
+        "training step, d 128, 1024 features, batch 1024", "ms", "tokens/s", "peak MiB"
+    );
     let x: Vec<f32> = (0..1024 * 128).map(|i| rng::normal(1, 2, i)).collect();
     let member = |l1, k| Member { l1, k, seed: 0 };
     for (name, arch, members) in [
         ("topk k=16", Arch::TopK, vec![member(0.0, 16)]),
-        ("topk k=8,16,32 together", Arch::TopK, vec![member(0.0, 8), member(0.0, 16), member(0.0, 32)]),
+        (
+            "topk k=8,16,32 together",
+            Arch::TopK,
+            vec![member(0.0, 8), member(0.0, 16), member(0.0, 32)],
+        ),
         ("tied l1=3e-3", Arch::Tied, vec![member(3e-3, 0)]),
         ("relu l1=3e-3", Arch::Relu, vec![member(3e-3, 0)]),
     ] {
@@ -87,7 +125,11 @@ fn training(gpu: &Gpu) {
         let batch = [gpu.upload(&x, &[1024, 128]).expect("upload")];
         let t = seconds(gpu, || trainer.step(&batch, false).expect("step"));
         let peak = gpu.memory().peak as f64 / f64::from(1 << 20);
-        println!("{name:<52} {:>8.1} {:>10.0} {peak:>10.1}", 1e3 * t, 1024.0 / t);
+        println!(
+            "{name:<52} {:>8.1} {:>10.0} {peak:>10.1}",
+            1e3 * t,
+            1024.0 / t
+        );
     }
 }
 
@@ -111,7 +153,9 @@ fn profile() {
     let ids: Vec<u32> = (0..4096).map(|i| 1 + (i * 37 % 4000) as u32).collect();
     let tokens = Tokens::new(&ids, 128).expect("tokens");
     let mut hooks = Hooks::new().capture(&[HookPoint::resid_post(2)]);
-    model.run(&gpu, &tokens, &mut hooks, Want::Nothing).expect("run");
+    model
+        .run(&gpu, &tokens, &mut hooks, Want::Nothing)
+        .expect("run");
     show("forward of 4096 tokens to blocks.2.hook_resid_post");
     let x: Vec<f32> = (0..1024 * 128).map(|i| rng::normal(1, 2, i)).collect();
     for (arch, k, l1) in [(Arch::TopK, 16, 0.0), (Arch::Tied, 0, 3e-3)] {
@@ -130,7 +174,10 @@ fn main() {
     if std::env::args().any(|a| a == "profile") {
         return profile();
     }
-    let options = GpuOptions { adapter: std::env::var("MOSAEC_ADAPTER").ok(), ..GpuOptions::default() };
+    let options = GpuOptions {
+        adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
     let gpu = match pollster::block_on(Gpu::open(&options)) {
         Ok(gpu) => gpu,
         Err(e) => return eprintln!("error: {e}"),

@@ -36,16 +36,27 @@ fn adapters_hooks_and_help() {
     let hooks = ok(dir.path(), &format!("hooks --model {model}"));
     let (_, golden) = golden_ids();
     for name in golden.names().iter().filter(|n| n.contains("hook_")) {
-        assert!(hooks.lines().any(|l| l.starts_with(&format!("{name} "))), "{name} in {hooks}");
+        assert!(
+            hooks.lines().any(|l| l.starts_with(&format!("{name} "))),
+            "{name} in {hooks}"
+        );
     }
 }
 
 #[test]
 fn generate() {
     let dir = tempfile::tempdir().unwrap();
-    let run = |more: &str| ok(dir.path(), &format!("generate --prompt Elizabeth --max-tokens 12 {more}"));
+    let run = |more: &str| {
+        ok(
+            dir.path(),
+            &format!("generate --prompt Elizabeth --max-tokens 12 {more}"),
+        )
+    };
     let greedy = run("");
-    assert!(greedy.starts_with("Elizabeth") && greedy.len() > 20, "{greedy}");
+    assert!(
+        greedy.starts_with("Elizabeth") && greedy.len() > 20,
+        "{greedy}"
+    );
     assert_eq!(run("--temperature 0"), greedy);
     let drawn = run("--temperature 1.2 --top-k 50 --seed 5");
     assert_eq!(run("--temperature 1.2 --top-k 50 --seed 5"), drawn);
@@ -58,8 +69,16 @@ fn activations_are_those_of_transformers() {
     let (ids, golden) = golden_ids();
     std::fs::write(dir.path().join("ids.json"), ids).unwrap();
     let model = checkout("tests/golden/neox-parallel").display().to_string();
-    let names = [HOOK, "blocks.0.attn.hook_pattern", "blocks.0.attn.hook_z", "blocks.1.mlp.hook_post"];
-    let args = format!("activations --model {model} --tokens ids.json --hook {} --logits", names.join(","));
+    let names = [
+        HOOK,
+        "blocks.0.attn.hook_pattern",
+        "blocks.0.attn.hook_z",
+        "blocks.1.mlp.hook_post",
+    ];
+    let args = format!(
+        "activations --model {model} --tokens ids.json --hook {} --logits",
+        names.join(",")
+    );
     ok(dir.path(), &format!("{args} --out sub/a.safetensors"));
     let file = tensors(&dir.path().join("sub/a.safetensors"));
     let mut all: Vec<&str> = names.into_iter().chain(["logits"]).collect();
@@ -70,7 +89,12 @@ fn activations_are_those_of_transformers() {
     all.sort_unstable();
     assert_eq!(file.names(), all);
 
-    ok(dir.path(), &format!("activations --model {model} --tokens ids.json --hook {HOOK} --center --out c.safetensors"));
+    ok(
+        dir.path(),
+        &format!(
+            "activations --model {model} --tokens ids.json --hook {HOOK} --center --out c.safetensors"
+        ),
+    );
     let (plain, shape) = golden.f32(HOOK).unwrap();
     let width = shape[2];
     let centred: Vec<f32> = plain
@@ -80,21 +104,39 @@ fn activations_are_those_of_transformers() {
             row.iter().map(move |v| v - mean)
         })
         .collect();
-    same(&tensors(&dir.path().join("c.safetensors")), HOOK, &centred, &shape);
+    same(
+        &tensors(&dir.path().join("c.safetensors")),
+        HOOK,
+        &centred,
+        &shape,
+    );
 }
 
 #[test]
 fn activations_of_a_prompt_and_of_a_text() {
     let dir = tempfile::tempdir().unwrap();
-    let mut one = mosaec(dir.path(), &format!("activations --hook {HOOK} --logits --out p.safetensors --prompt"));
+    let mut one = mosaec(
+        dir.path(),
+        &format!("activations --hook {HOOK} --logits --out p.safetensors --prompt"),
+    );
     assert!(one.arg("When Mary and John").status().unwrap().success());
     let file = tensors(&dir.path().join("p.safetensors"));
     let shape = file.shape(HOOK).unwrap();
     assert_eq!((shape[0], shape[2]), (1, 128));
     assert_eq!(file.shape("logits").unwrap(), [1, shape[1], 4096]);
     write_text(dir.path(), 3000);
-    ok(dir.path(), &format!("activations --text text.txt --context 16 --max-contexts 3 --hook {HOOK} --out t.safetensors"));
-    assert_eq!(tensors(&dir.path().join("t.safetensors")).shape(HOOK).unwrap(), [3, 16, 128]);
+    ok(
+        dir.path(),
+        &format!(
+            "activations --text text.txt --context 16 --max-contexts 3 --hook {HOOK} --out t.safetensors"
+        ),
+    );
+    assert_eq!(
+        tensors(&dir.path().join("t.safetensors"))
+            .shape(HOOK)
+            .unwrap(),
+        [3, 16, 128]
+    );
 }
 
 fn keys(value: &serde_json::Value, names: &[&str]) {
@@ -105,8 +147,21 @@ fn keys(value: &serde_json::Value, names: &[&str]) {
 
 fn check_report(path: &Path) {
     let html = std::fs::read_to_string(path).unwrap();
-    assert!(html.starts_with("<!DOCTYPE html>") && html.len() > 20_000, "{}", html.len());
-    for outside in ["src=\"http", "href=\"http", "src='http", "<link", "@import", "url(http", "fetch(", "\"//"] {
+    assert!(
+        html.starts_with("<!DOCTYPE html>") && html.len() > 20_000,
+        "{}",
+        html.len()
+    );
+    for outside in [
+        "src=\"http",
+        "href=\"http",
+        "src='http",
+        "<link",
+        "@import",
+        "url(http",
+        "fetch(",
+        "\"//",
+    ] {
         assert!(!html.contains(outside), "{outside}");
     }
 }
@@ -119,56 +174,147 @@ fn from_a_text_to_a_report() {
     write_text(dir.path(), 24_000);
     let text = "--text text.txt --context 32";
     let site = format!("{text} --hook {HOOK}");
-    let said = ok(dir.path(), &format!("harvest {site} --max-tokens 2048 --out acts"));
+    let said = ok(
+        dir.path(),
+        &format!("harvest {site} --max-tokens 2048 --out acts"),
+    );
     assert!(said.starts_with("2048 activations"), "{said}");
     let shard = tensors(&at(&format!("acts/{HOOK}.00000.safetensors")));
     assert_eq!(shard.shape("activations").unwrap(), [2048, 128]);
 
     let size = "--features 64 --batch 256 --log-every 4";
-    ok(dir.path(), &format!("train {site} --arch topk --k 4,8 {size} --max-tokens 4096 --out topk"));
-    ok(dir.path(), &format!("train --activations acts --arch tied --l1 1e-2 {size} --max-tokens 2048 --center --out tied"));
-    ok(dir.path(), &format!("train --activations acts --arch relu --l1 1e-3,1e-2 --expansion 0.5 --batch 256 --max-tokens 2048 --out relu"));
-    let saes = ["topk/sae-0", "topk/sae-1", "tied/sae", "relu/sae-0", "relu/sae-1"];
+    ok(
+        dir.path(),
+        &format!("train {site} --arch topk --k 4,8 {size} --max-tokens 4096 --out topk"),
+    );
+    ok(
+        dir.path(),
+        &format!(
+            "train --activations acts --arch tied --l1 1e-2 {size} --max-tokens 2048 --center --out tied"
+        ),
+    );
+    ok(
+        dir.path(),
+        &format!(
+            "train --activations acts --arch relu --l1 1e-3,1e-2 --expansion 0.5 --batch 256 --max-tokens 2048 --out relu"
+        ),
+    );
+    let saes = [
+        "topk/sae-0",
+        "topk/sae-1",
+        "tied/sae",
+        "relu/sae-0",
+        "relu/sae-1",
+    ];
     for sae in saes {
-        for file in ["cfg.json", "sae_weights.safetensors", "sparsity.safetensors"] {
+        for file in [
+            "cfg.json",
+            "sae_weights.safetensors",
+            "sparsity.safetensors",
+        ] {
             assert!(at(sae).join(file).exists(), "{sae}/{file}");
         }
     }
     let metrics = std::fs::read_to_string(at("topk/metrics.jsonl")).unwrap();
     let steps: Vec<u64> = metrics
         .lines()
-        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["step"].as_u64().unwrap())
+        .map(|l| {
+            serde_json::from_str::<serde_json::Value>(l).unwrap()["step"]
+                .as_u64()
+                .unwrap()
+        })
         .collect();
     assert_eq!(steps, [0, 4, 8, 12, 15]);
 
-    let common = ["arch", "d_sae", "l0", "explained_variance", "ce_recovered", "kl", "dead_fraction"];
+    let common = [
+        "arch",
+        "d_sae",
+        "l0",
+        "explained_variance",
+        "ce_recovered",
+        "kl",
+        "dead_fraction",
+    ];
     let eval = |sae: &str| json(dir.path(), &format!("eval --sae {sae} {text} --json"));
     let topk = eval("topk/sae-1");
     keys(&topk, &common);
-    assert_eq!((topk["arch"].as_str(), topk["k"].as_u64(), topk["d_sae"].as_u64()), (Some("topk"), Some(8), Some(64)));
+    assert_eq!(
+        (
+            topk["arch"].as_str(),
+            topk["k"].as_u64(),
+            topk["d_sae"].as_u64()
+        ),
+        (Some("topk"), Some(8), Some(64))
+    );
     assert!(topk["l0"].as_f64().unwrap() <= 8.0);
     let tied = eval("tied/sae");
     keys(&tied, &common);
-    assert_eq!((tied["arch"].as_str(), tied["l1"].as_f64()), (Some("tied"), Some(1e-2)));
+    assert_eq!(
+        (tied["arch"].as_str(), tied["l1"].as_f64()),
+        (Some("tied"), Some(1e-2))
+    );
     let relu = eval("relu/sae-0");
-    assert_eq!((relu["arch"].as_str(), relu["l1"].as_f64()), (Some("relu"), Some(1e-3)));
+    assert_eq!(
+        (relu["arch"].as_str(), relu["l1"].as_f64()),
+        (Some("relu"), Some(1e-3))
+    );
 
-    let found = json(dir.path(), &format!("features --sae topk/sae-0 {text} --feature 3,5 --json"));
+    let found = json(
+        dir.path(),
+        &format!("features --sae topk/sae-0 {text} --feature 3,5 --json"),
+    );
     let features = found["features"].as_array().unwrap();
-    assert_eq!((features[0]["index"].as_u64(), features[1]["index"].as_u64()), (Some(3), Some(5)));
-    keys(&features[0], &["density", "max", "examples", "promoted", "suppressed", "neighbours", "histogram"]);
-    common::cli::fails(dir.path(), &format!("features --sae topk/sae-0 {text} --feature 64"), 1, &["64", "63"]);
+    assert_eq!(
+        (features[0]["index"].as_u64(), features[1]["index"].as_u64()),
+        (Some(3), Some(5))
+    );
+    keys(
+        &features[0],
+        &[
+            "density",
+            "max",
+            "examples",
+            "promoted",
+            "suppressed",
+            "neighbours",
+            "histogram",
+        ],
+    );
+    common::cli::fails(
+        dir.path(),
+        &format!("features --sae topk/sae-0 {text} --feature 64"),
+        1,
+        &["64", "63"],
+    );
 
-    let ioi = json(dir.path(), &format!("ioi --sae topk/sae-1 {text} --prompts 4 --json"));
-    keys(&ioi, &["prompts", "logit_diff", "accuracy", "residual_patching", "patching"]);
+    let ioi = json(
+        dir.path(),
+        &format!("ioi --sae topk/sae-1 {text} --prompts 4 --json"),
+    );
+    keys(
+        &ioi,
+        &[
+            "prompts",
+            "logit_diff",
+            "accuracy",
+            "residual_patching",
+            "patching",
+        ],
+    );
     assert_eq!(ioi["prompts"], 4);
     let lists = r#"{"NAMES": ["Mary", "John", "Anna", "Tom", "Emma"], "PLACES": ["store", "garden"], "OBJECTS": ["ring", "book"],
         "BABA_TEMPLATES": ["When [B] and [A] went to the [PLACE], [B] gave a [OBJECT] to [A]"]}"#;
     std::fs::write(at("mine.json"), lists).unwrap();
-    let mine = json(dir.path(), &format!("ioi --sae topk/sae-1 {text} --prompts 2 --ioi-file mine.json --json"));
+    let mine = json(
+        dir.path(),
+        &format!("ioi --sae topk/sae-1 {text} --prompts 2 --ioi-file mine.json --json"),
+    );
     assert_eq!(mine["prompts"], 2);
     if let Some(file) = common::shared("data/ioi-wang-et-al.json") {
-        let args = format!("ioi --sae topk/sae-1 {text} --prompts 2 --json --ioi-file {}", file.display());
+        let args = format!(
+            "ioi --sae topk/sae-1 {text} --prompts 2 --json --ioi-file {}",
+            file.display()
+        );
         let out = mosaec(dir.path(), &args).output().unwrap();
         if !out.status.success() {
             common::cli::check_failed("ioi --ioi-file", &out, 1, &["tokenizer"]);

@@ -13,10 +13,17 @@ fn kill(folder: &Path, args: &str, sign: &str, after: Duration) -> bool {
     let sign = folder.join(sign);
     let modified = || std::fs::metadata(&sign).and_then(|m| m.modified()).ok();
     let before = modified();
-    let mut child = mosaec(folder, args).arg("--quiet").stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = mosaec(folder, args)
+        .arg("--quiet")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let start = Instant::now();
     while modified() == before && child.try_wait().unwrap().is_none() {
-        assert!(start.elapsed() < Duration::from_secs(60), "mosaec {args} does not get on");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "mosaec {args} does not get on"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     std::thread::sleep(after);
@@ -38,8 +45,13 @@ fn check(dir: &Path, train: &str, checkpoint_every: u64) {
     assert!(hit >= 2, "{hit} of 3 kills came before the end");
     ok(dir, resume);
     let (want, got) = (files(&dir.join("whole")), files(&dir.join("run")));
-    let name = |f: &(std::path::PathBuf, Vec<u8>), root| f.0.strip_prefix(dir.join(root)).unwrap().to_owned();
-    let got: Vec<_> = got.iter().filter(|f| f.0.extension().is_none_or(|e| e != "part")).collect();
+    let name = |f: &(std::path::PathBuf, Vec<u8>), root| {
+        f.0.strip_prefix(dir.join(root)).unwrap().to_owned()
+    };
+    let got: Vec<_> = got
+        .iter()
+        .filter(|f| f.0.extension().is_none_or(|e| e != "part"))
+        .collect();
     assert_eq!(want.len(), got.len());
     for (a, b) in want.iter().zip(got) {
         assert_eq!(name(a, "whole"), name(b, "run"));
@@ -55,7 +67,11 @@ fn topk_on_shards() {
     // batches without firing, so that the auxiliary loss takes part.
     let train = "train --activations acts --arch topk --k 2,4 --features 64 --batch 64 --max-tokens 12800 --seed 3";
     check(dir.path(), train, 7);
-    assert!(dir.path().join("run/sae-1/sae_weights.safetensors").exists());
+    assert!(
+        dir.path()
+            .join("run/sae-1/sae_weights.safetensors")
+            .exists()
+    );
 }
 
 #[test]
@@ -85,16 +101,37 @@ fn an_interrupted_harvest_goes_on() {
     let harvest = format!("harvest --text text.txt --hook {hooks} --max-tokens 70000 --f16");
     ok(dir.path(), &format!("{harvest} --out whole"));
     let cut = format!("{harvest} --out acts");
-    let killed = kill(dir.path(), &cut, "acts/index.json", Duration::from_millis(20));
+    let killed = kill(
+        dir.path(),
+        &cut,
+        "acts/index.json",
+        Duration::from_millis(20),
+    );
     assert!(killed, "the kill came too late");
     let there = files(&dir.path().join("acts"));
     ok(dir.path(), &cut);
-    let (want, got) = (files(&dir.path().join("whole")), files(&dir.path().join("acts")));
+    let (want, got) = (
+        files(&dir.path().join("whole")),
+        files(&dir.path().join("acts")),
+    );
     assert_eq!(want.len(), 7, "three shards of two hooks, and the index");
-    assert!(there.iter().filter(|f| f.0.extension().is_some_and(|e| e == "safetensors")).count() < 6);
-    let got: Vec<_> = got.iter().filter(|f| f.0.extension().is_none_or(|e| e != "part")).collect();
+    assert!(
+        there
+            .iter()
+            .filter(|f| f.0.extension().is_some_and(|e| e == "safetensors"))
+            .count()
+            < 6
+    );
+    let got: Vec<_> = got
+        .iter()
+        .filter(|f| f.0.extension().is_none_or(|e| e != "part"))
+        .collect();
     assert_eq!(want.len(), got.len());
-    assert!(want.iter().zip(got).all(|(a, b)| a.0.file_name() == b.0.file_name() && a.1 == b.1));
+    assert!(
+        want.iter()
+            .zip(got)
+            .all(|(a, b)| a.0.file_name() == b.0.file_name() && a.1 == b.1)
+    );
     // The same folder with other options is another harvest.
     let other = format!("harvest --text text.txt --hook {hooks} --max-tokens 60000 --out acts");
     common::cli::fails(dir.path(), &other, 1, &["acts", "other options"]);

@@ -11,7 +11,14 @@ use mosaec::sae::{Arch, Member, TrainConfig, Trainer};
 /// MMCS(truth -> dictionary) of one tied dictionary for each of `alphas`.
 fn found(data: &ToyData, alphas: &[f64], (batch, steps, lr): (usize, u64, f64)) -> Vec<f64> {
     let gpu = common::gpu();
-    let members = alphas.iter().map(|l1| Member { l1: *l1, k: 0, seed: 0 }).collect();
+    let members = alphas
+        .iter()
+        .map(|l1| Member {
+            l1: *l1,
+            k: 0,
+            seed: 0,
+        })
+        .collect();
     let mut config = TrainConfig::new(Arch::Tied, data.d, data.features, members, steps);
     config.batch = batch;
     config.lr = lr;
@@ -42,7 +49,12 @@ fn found(data: &ToyData, alphas: &[f64], (batch, steps, lr): (usize, u64, f64)) 
 
 #[test]
 fn known_features_are_found_in_a_band_of_l1() {
-    let data = ToyData { d: 32, features: 64, active: 3.0, seed: 1 };
+    let data = ToyData {
+        d: 32,
+        features: 64,
+        active: 3.0,
+        seed: 1,
+    };
     let alphas = [1e-5, 6e-3, 9e-3, 5e-2];
     let mmcs = found(&data, &alphas, (512, 400, 2e-2));
     eprintln!("{alphas:?}: {mmcs:.3?}");

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::common::{load_model, load_text, load_tokenizer, new_file, open_gpu, parse_hooks, progress, usage};
+use super::common::{
+    load_model, load_text, load_tokenizer, new_file, open_gpu, parse_hooks, progress, usage,
+};
 use super::options::{Global, ModelOption};
 use crate::data::Contexts;
 use crate::data::tensors::{NamedTensor, serialize, write_atomically};
@@ -54,7 +56,8 @@ pub(super) struct Args {
 
 fn contexts(args: &Args, model: &Model) -> Result<Contexts> {
     if let Some(path) = &args.tokens {
-        let json = std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let json = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: cannot be read", path.display()))?;
         return Contexts::from_json(&json).with_context(|| path.display().to_string());
     }
     let tokenizer = load_tokenizer(&args.model.model, model)?;
@@ -69,11 +72,19 @@ fn contexts(args: &Args, model: &Model) -> Result<Contexts> {
     let source = load_text(args.text.as_deref().unwrap_or_default())?;
     let all = Contexts::from_source(&tokenizer, &source, args.context)?;
     let n = all.len().min(args.max_contexts);
-    Ok(Contexts::from_tokens(&args.context.to_string(), all.tokens()[..n * args.context].to_vec(), args.context)?)
+    Ok(Contexts::from_tokens(
+        &args.context.to_string(),
+        all.tokens()[..n * args.context].to_vec(),
+        args.context,
+    )?)
 }
 
 async fn append(gpu: &Gpu, center: bool, value: &Tensor, into: &mut Vec<f32>) -> Result<()> {
-    let value = if center { norm(gpu, NormKind::Center, 0.0, value, None, None)? } else { value.clone() };
+    let value = if center {
+        norm(gpu, NormKind::Center, 0.0, value, None, None)?
+    } else {
+        value.clone()
+    };
     into.extend(gpu.read(&value).await?);
     Ok(())
 }
@@ -89,10 +100,19 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let step = contexts_at_once(seq) * seq;
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); hooks.len()];
     let mut logits = Vec::new();
-    let bar = progress(global, "activations", contexts.tokens().len() as u64, "tokens");
+    let bar = progress(
+        global,
+        "activations",
+        contexts.tokens().len() as u64,
+        "tokens",
+    );
     for ids in contexts.tokens().chunks(step) {
         let mut capture = Hooks::new().capture(&hooks);
-        let want = if args.logits { Want::Residual } else { Want::Nothing };
+        let want = if args.logits {
+            Want::Residual
+        } else {
+            Want::Nothing
+        };
         let residual = model.run(&gpu, &Tokens::new(ids, seq)?, &mut capture, want)?;
         let cache = capture.take_captured();
         for (hook, values) in hooks.iter().zip(&mut values) {
@@ -115,12 +135,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let mut tensors: Vec<NamedTensor> = hooks
         .iter()
         .zip(&values)
-        .map(|(hook, v): (&HookPoint, _)| NamedTensor::f32(hook.to_string(), &hook.shape(model.config(), batch, seq), v))
+        .map(|(hook, v): (&HookPoint, _)| {
+            NamedTensor::f32(hook.to_string(), &hook.shape(model.config(), batch, seq), v)
+        })
         .collect();
     if args.logits {
         tensors.push(NamedTensor::f32("logits", &[batch, seq, vocab], &logits));
     }
     write_atomically(&out, &serialize(&tensors, Default::default())?)?;
-    println!("{} tensors of {batch} x {seq} tokens in {}", tensors.len(), out.display());
+    println!(
+        "{} tensors of {batch} x {seq} tokens in {}",
+        tensors.len(),
+        out.display()
+    );
     Ok(())
 }

@@ -23,7 +23,10 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     if adapters.is_empty() {
         return Err(crate::gpu::GpuError::NoAdapter.into());
     }
-    println!("{:<44} {:<8} {:<10} {:>11} {:>12}  driver", "adapter", "backend", "kind", "buffer MiB", "binding MiB");
+    println!(
+        "{:<44} {:<8} {:<10} {:>11} {:>12}  driver",
+        "adapter", "backend", "kind", "buffer MiB", "binding MiB"
+    );
     for a in adapters {
         let mib = |bytes: u64| (bytes >> 20).min(9_999_999);
         println!(

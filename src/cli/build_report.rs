@@ -81,25 +81,50 @@ fn curve(metrics: &[StepMetrics], member: usize, batch: usize) -> Vec<CurvePoint
 
 /// The dictionary whose features are shown: the TopK one whose L0 is nearest 16, else the first.
 fn shown(saes: &[&Sae]) -> usize {
-    let topk = saes.iter().enumerate().filter(|(_, s)| s.arch == Arch::TopK);
-    topk.min_by_key(|(_, s)| s.k.unwrap_or(0).abs_diff(16)).map_or(0, |(i, _)| i)
+    let topk = saes
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.arch == Arch::TopK);
+    topk.min_by_key(|(_, s)| s.k.unwrap_or(0).abs_diff(16))
+        .map_or(0, |(i, _)| i)
 }
 
 /// The first `tokens` of `contexts`, whole contexts.
 fn head(contexts: &Contexts, tokens: usize) -> Result<Contexts> {
     let n = (tokens / contexts.context()).clamp(1, contexts.len()) * contexts.context();
-    Ok(Contexts::from_tokens("held-out text", contexts.tokens()[..n].to_vec(), contexts.context())?)
+    Ok(Contexts::from_tokens(
+        "held-out text",
+        contexts.tokens()[..n].to_vec(),
+        contexts.context(),
+    )?)
 }
 
 /// Evaluates, describes, patches.
-pub(super) async fn build(global: &Global, from: &Ingredients<'_>, extent: Extent) -> Result<RunReport> {
-    let Ingredients { gpu, model, tokenizer, site, runs, .. } = from;
+pub(super) async fn build(
+    global: &Global,
+    from: &Ingredients<'_>,
+    extent: Extent,
+) -> Result<RunReport> {
+    let Ingredients {
+        gpu,
+        model,
+        tokenizer,
+        site,
+        runs,
+        ..
+    } = from;
     let held = head(from.held, extent.eval_tokens)?;
     let saes: Vec<&Sae> = runs.iter().flat_map(|r| &r.saes).collect();
     let bar = progress(global, "evaluating", held.tokens().len() as u64, "tokens");
     let subjects: Vec<Subject<'_>> = saes.iter().map(|s| Subject::from(*s)).collect();
-    let input = EvalInput::Contexts { model, contexts: &held, site: *site, effects: true };
-    let evaluated: Vec<Evaluated> = evaluate_all(gpu, &subjects, input, &mut |done| bar.set_position(done)).await?;
+    let input = EvalInput::Contexts {
+        model,
+        contexts: &held,
+        site: *site,
+        effects: true,
+    };
+    let evaluated: Vec<Evaluated> =
+        evaluate_all(gpu, &subjects, input, &mut |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
     let mut reports = Vec::new();
     let mut all = evaluated.iter();
@@ -107,7 +132,11 @@ pub(super) async fn build(global: &Global, from: &Ingredients<'_>, extent: Exten
         for (i, name) in run.names.iter().enumerate() {
             let eval = all.next().map(|e| e.eval.clone()).unwrap_or_default();
             let curve = curve(&run.metrics, i, run.config.train.batch);
-            reports.push(SaeReport { name: name.clone(), eval, curve });
+            reports.push(SaeReport {
+                name: name.clone(),
+                eval,
+                curve,
+            });
         }
     }
 
@@ -117,9 +146,20 @@ pub(super) async fn build(global: &Global, from: &Ingredients<'_>, extent: Exten
         Some(sae) => {
             let features = choose_features(&evaluated[at].density, extent.features, &[]);
             let bar = progress(global, "features", held.tokens().len() as u64, "tokens");
-            let options = DescribeOptions { name: reports[at].name.clone(), ..DescribeOptions::default() };
+            let options = DescribeOptions {
+                name: reports[at].name.clone(),
+                ..DescribeOptions::default()
+            };
             let dictionary = describe(
-                gpu, model, tokenizer, *site, sae, &held, &features, &options, &mut |done| bar.set_position(done),
+                gpu,
+                model,
+                tokenizer,
+                *site,
+                sae,
+                &held,
+                &features,
+                &options,
+                &mut |done| bar.set_position(done),
             )
             .await?;
             bar.finish_and_clear();
@@ -139,7 +179,10 @@ pub(super) async fn build(global: &Global, from: &Ingredients<'_>, extent: Exten
             train_tokens: config.map_or(0, |c| c.train.steps * c.train.batch as u64),
             eval_tokens: held.tokens().len() as u64,
         },
-        lm_loss: evaluated.first().and_then(|e| e.eval.loss.as_ref()).map(|l| l.ce_original),
+        lm_loss: evaluated
+            .first()
+            .and_then(|e| e.eval.loss.as_ref())
+            .map(|l| l.ce_original),
         seconds: 0.0,
         saes: reports,
         dictionary,

@@ -50,10 +50,13 @@ pub(super) fn progress(global: &Global, what: &str, total: u64, unit: &str) -> P
         "{what:<22} {{bar:28}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
     );
     if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.with_key("per_sec", |s: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-            // Writing to indicatif's buffer does not fail.
-            let _ = write!(w, "{:.0}/s", s.per_sec());
-        }));
+        bar.set_style(style.with_key(
+            "per_sec",
+            |s: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                // Writing to indicatif's buffer does not fail.
+                let _ = write!(w, "{:.0}/s", s.per_sec());
+            },
+        ));
     }
     bar
 }
@@ -119,7 +122,11 @@ pub(super) fn load_contexts(
 
 /// Something is going on whose length is not known.
 pub(super) fn spinner(global: &Global, what: &'static str) -> ProgressBar {
-    let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let bar = if global.quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new_spinner()
+    };
     bar.set_message(what);
     bar.enable_steady_tick(std::time::Duration::from_millis(120));
     bar
@@ -131,7 +138,9 @@ pub(super) const HELD_OUT_TOKENS: usize = 65_536;
 /// Training contexts and held-out ones (the last of the text). Every command splits alike, so that
 /// `eval` never sees what `train` saw.
 pub(super) fn split(contexts: Contexts) -> Result<(Contexts, Contexts)> {
-    let n = (HELD_OUT_TOKENS / contexts.context()).min(contexts.len() / 5).max(1);
+    let n = (HELD_OUT_TOKENS / contexts.context())
+        .min(contexts.len() / 5)
+        .max(1);
     Ok(contexts.split_held_out(n)?)
 }
 
@@ -144,7 +153,10 @@ pub(super) fn parse_hook(name: &str, model: &Model) -> Result<HookPoint> {
 
 /// Parses a list of hooks with commas between them.
 pub(super) fn parse_hooks(names: &str, model: &Model) -> Result<Vec<HookPoint>> {
-    names.split(',').map(|name| parse_hook(name.trim(), model)).collect()
+    names
+        .split(',')
+        .map(|name| parse_hook(name.trim(), model))
+        .collect()
 }
 
 /// For reports and summaries.
@@ -184,7 +196,8 @@ pub(super) fn new_file(path: &Path) -> Result<PathBuf> {
         anyhow::bail!("{} exists already. Choose another --out", path.display());
     }
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make {}", parent.display()))?;
     }
     Ok(path.to_owned())
 }

@@ -52,14 +52,22 @@ impl Plan {
                 tokens: 32_768,
                 topk: (256, 60),
                 tied: (256, 40, &[1e-2]),
-                extent: Extent { features: 40, ioi_prompts: 12, eval_tokens: 4_096 },
+                extent: Extent {
+                    features: 40,
+                    ioi_prompts: 12,
+                    eval_tokens: 4_096,
+                },
             };
         }
         Plan {
             tokens: 262_144,
             topk: (1024, 500),
             tied: (512, 250, &[3e-3, 1e-2, 3e-2]),
-            extent: Extent { features: 200, ioi_prompts: 50, eval_tokens: 16_384 },
+            extent: Extent {
+                features: 200,
+                ioi_prompts: 50,
+                eval_tokens: 16_384,
+            },
         }
     }
 
@@ -82,19 +90,41 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let taken = args.out.exists()
         && std::fs::read_dir(&args.out).map_or(true, |mut entries| entries.next().is_some());
     if taken {
-        anyhow::bail!("{} exists already. Choose another --out, or remove it", args.out.display());
+        anyhow::bail!(
+            "{} exists already. Choose another --out, or remove it",
+            args.out.display()
+        );
     }
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make {}", args.out.display()))?;
     let plan = Plan::new(args.quick);
     let gpu = open_gpu(global).await?;
     let model = load_model(&gpu, EMBEDDED)?;
     let tokenizer = load_tokenizer(EMBEDDED, &model)?;
-    let text = TextOption { text: EMBEDDED.to_owned(), context: 128 };
+    let text = TextOption {
+        text: EMBEDDED.to_owned(),
+        context: 128,
+    };
     let (train, held) = split(load_contexts(global, &model, &tokenizer, &text)?)?;
     let n = (plan.tokens / text.context).min(train.len()) * text.context;
-    let train = Rc::new(Contexts::from_tokens(EMBEDDED, train.tokens()[..n].to_vec(), text.context)?);
-    let site = Site { hook: HookPoint::resid_post(LAYER), center: false };
-    say(global, &format!("model: {} ({} parameters), hook: {}", model.name(), model.n_parameters(), site.hook));
+    let train = Rc::new(Contexts::from_tokens(
+        EMBEDDED,
+        train.tokens()[..n].to_vec(),
+        text.context,
+    )?);
+    let site = Site {
+        hook: HookPoint::resid_post(LAYER),
+        center: false,
+    };
+    say(
+        global,
+        &format!(
+            "model: {} ({} parameters), hook: {}",
+            model.name(),
+            model.n_parameters(),
+            site.hook
+        ),
+    );
 
     let bar = progress(global, "activations", n as u64, "tokens");
     let mut source = model_source(&gpu, &model, train.clone(), site, 0, Some(bar.clone()))?;
@@ -119,14 +149,29 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         };
         let folder = RunFolder::create(&args.out.join(name), &config)?;
         let saes = train_run(global, &gpu, &folder, &config, &mut source, false).await?;
-        let names = (0..saes.len()).map(|i| format!("{name}/{}", folder_name(&folder, i, saes.len()))).collect();
-        runs.push(TrainedRun { names, metrics: folder.metrics()?, saes, config });
+        let names = (0..saes.len())
+            .map(|i| format!("{name}/{}", folder_name(&folder, i, saes.len())))
+            .collect();
+        runs.push(TrainedRun {
+            names,
+            metrics: folder.metrics()?,
+            saes,
+            config,
+        });
     }
     // The buffer's 128 MiB are of no more use.
     drop(source);
     gpu.trim();
 
-    let from = Ingredients { gpu: &gpu, model: &model, tokenizer: &tokenizer, train: &train, held: &held, site, runs: &runs };
+    let from = Ingredients {
+        gpu: &gpu,
+        model: &model,
+        tokenizer: &tokenizer,
+        train: &train,
+        held: &held,
+        site,
+        runs: &runs,
+    };
     let mut report = build(global, &from, plan.extent).await?;
     report.seconds = start.elapsed().as_secs_f64();
     let quick = if args.quick { " --quick" } else { "" };
@@ -135,14 +180,34 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     write_report(&report, &html)?;
     let summary = format!("{:#}\n", summary(&report));
     write_atomically(&args.out.join("summary.json"), summary.as_bytes())?;
-    super::eval::print_table(&report.saes.iter().zip(runs.iter().flat_map(|r| &r.saes)).map(|(r, s)| (s.title(), r.eval.clone())).collect::<Vec<_>>());
-    println!("{:.0} s, GPU memory at most {} MiB", report.seconds, gpu.memory().peak >> 20);
-    println!("report: {}  (open it in a browser; next: mosaec features --sae {}/topk/sae)", html.display(), args.out.display());
+    super::eval::print_table(
+        &report
+            .saes
+            .iter()
+            .zip(runs.iter().flat_map(|r| &r.saes))
+            .map(|(r, s)| (s.title(), r.eval.clone()))
+            .collect::<Vec<_>>(),
+    );
+    println!(
+        "{:.0} s, GPU memory at most {} MiB",
+        report.seconds,
+        gpu.memory().peak >> 20
+    );
+    println!(
+        "report: {}  (open it in a browser; next: mosaec features --sae {}/topk/sae)",
+        html.display(),
+        args.out.display()
+    );
     Ok(())
 }
 
 fn folder_name(folder: &RunFolder, i: usize, n: usize) -> String {
-    folder.sae(i, n).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    folder
+        .sae(i, n)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// `summary.json`.

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, print_json, progress, split};
+use super::common::{
+    load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, print_json, progress, split,
+};
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
 use crate::eval::{EvalInput, Subject, evaluate};
 use crate::harvest::Site;
@@ -36,10 +38,18 @@ pub(super) fn site_of(sae: &Sae, hook: Option<&str>, model: &crate::model::Model
     if name.is_empty() {
         bail!("the SAE's cfg.json names no hook. Give --hook");
     }
-    let site = Site { hook: parse_hook(name, model)?, center: sae.origin.centered };
+    let site = Site {
+        hook: parse_hook(name, model)?,
+        center: sae.origin.centered,
+    };
     let width = site.width(model)?;
     if width != sae.d_in {
-        return Err(SaeError::Width { d_in: sae.d_in, hook: name.to_owned(), width }.into());
+        return Err(SaeError::Width {
+            d_in: sae.d_in,
+            hook: name.to_owned(),
+            width,
+        }
+        .into());
     }
     Ok(site)
 }
@@ -52,8 +62,16 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let tokenizer = load_tokenizer(&args.model, &model)?;
     let (_, held) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let bar = progress(global, "evaluating", held.tokens().len() as u64, "tokens");
-    let input = EvalInput::Contexts { model: &model, contexts: &held, site, effects: true };
-    let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| bar.set_position(done)).await?;
+    let input = EvalInput::Contexts {
+        model: &model,
+        contexts: &held,
+        site,
+        effects: true,
+    };
+    let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| {
+        bar.set_position(done)
+    })
+    .await?;
     bar.finish_and_clear();
     if args.json {
         return print_json(&found.eval);

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split};
+use super::common::{
+    load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split,
+};
 use super::eval::site_of;
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
 use crate::eval::{EvalInput, Subject, evaluate};
@@ -40,23 +42,46 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let model = load_model(&gpu, &args.model)?;
     let site = site_of(&sae, None, &model)?;
     if let Some(i) = args.feature.iter().find(|i| **i >= sae.d_sae) {
-        bail!("feature {i} does not exist: the dictionary has {} (0 to {})", sae.d_sae, sae.d_sae - 1);
+        bail!(
+            "feature {i} does not exist: the dictionary has {} (0 to {})",
+            sae.d_sae,
+            sae.d_sae - 1
+        );
     }
     let tokenizer = load_tokenizer(&args.model, &model)?;
     let (_, held) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let features = if args.feature.is_empty() {
         let bar = progress(global, "densities", held.tokens().len() as u64, "tokens");
-        let input = EvalInput::Contexts { model: &model, contexts: &held, site, effects: false };
-        let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| bar.set_position(done)).await?;
+        let input = EvalInput::Contexts {
+            model: &model,
+            contexts: &held,
+            site,
+            effects: false,
+        };
+        let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| {
+            bar.set_position(done)
+        })
+        .await?;
         bar.finish_and_clear();
         choose_features(&found.density, args.count, &[])
     } else {
         args.feature.clone()
     };
     let bar = progress(global, "features", held.tokens().len() as u64, "tokens");
-    let options = DescribeOptions { name: args.sae.sae.display().to_string(), ..DescribeOptions::default() };
+    let options = DescribeOptions {
+        name: args.sae.sae.display().to_string(),
+        ..DescribeOptions::default()
+    };
     let found = describe(
-        &gpu, &model, &tokenizer, site, &sae, &held, &features, &options, &mut |done| bar.set_position(done),
+        &gpu,
+        &model,
+        &tokenizer,
+        site,
+        &sae,
+        &held,
+        &features,
+        &options,
+        &mut |done| bar.set_position(done),
     )
     .await?;
     bar.finish_and_clear();
@@ -76,19 +101,72 @@ fn visible(token: &str) -> String {
 
 fn print_feature(layer: Option<usize>, f: &FeatureReport) {
     let name = layer.map_or(f.index.to_string(), |l| format!("{l}/{}", f.index));
-    println!("\nfeature {name}  density {:.3} %  max {:.2}  mean when active {:.2}", 100.0 * f.density, f.max, f.mean_active);
+    println!(
+        "\nfeature {name}  density {:.3} %  max {:.2}  mean when active {:.2}",
+        100.0 * f.density,
+        f.max,
+        f.mean_active
+    );
     let list = |tokens: Vec<String>| tokens.join("  ");
-    println!("  fires on   {}", list(f.top_tokens.iter().take(8).map(|t| format!("{} ({})", visible(&t.token), t.count)).collect()));
-    println!("  promotes   {}", list(f.promoted.iter().take(8).map(|t| visible(&t.token)).collect()));
-    println!("  suppresses {}", list(f.suppressed.iter().take(8).map(|t| visible(&t.token)).collect()));
-    println!("  near       {}", list(f.neighbours.iter().map(|n| format!("{} ({:.2})", n.index, n.cosine)).collect()));
+    println!(
+        "  fires on   {}",
+        list(
+            f.top_tokens
+                .iter()
+                .take(8)
+                .map(|t| format!("{} ({})", visible(&t.token), t.count))
+                .collect()
+        )
+    );
+    println!(
+        "  promotes   {}",
+        list(
+            f.promoted
+                .iter()
+                .take(8)
+                .map(|t| visible(&t.token))
+                .collect()
+        )
+    );
+    println!(
+        "  suppresses {}",
+        list(
+            f.suppressed
+                .iter()
+                .take(8)
+                .map(|t| visible(&t.token))
+                .collect()
+        )
+    );
+    println!(
+        "  near       {}",
+        list(
+            f.neighbours
+                .iter()
+                .map(|n| format!("{} ({:.2})", n.index, n.cosine))
+                .collect()
+        )
+    );
     for group in f.examples.iter().take(1) {
         for e in group.examples.iter().take(5) {
-            let text = |range: std::ops::Range<usize>| -> String { e.tokens[range].concat().replace('\n', "↵") };
+            let text = |range: std::ops::Range<usize>| -> String {
+                e.tokens[range].concat().replace('\n', "↵")
+            };
             let left = text(0..e.peak);
-            let tail: String = left.chars().rev().take(48).collect::<Vec<_>>().into_iter().rev().collect();
+            let tail: String = left
+                .chars()
+                .rev()
+                .take(48)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect();
             let right: String = text(e.peak + 1..e.tokens.len()).chars().take(36).collect();
-            println!("  {:>6.2} {tail:>48}[{}]{right}", e.activations[e.peak], e.tokens[e.peak].replace('\n', "↵"));
+            println!(
+                "  {:>6.2} {tail:>48}[{}]{right}",
+                e.activations[e.peak],
+                e.tokens[e.peak].replace('\n', "↵")
+            );
         }
     }
 }

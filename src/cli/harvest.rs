@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, parse_hooks, progress, split, usage};
+use super::common::{
+    load_contexts, load_model, load_tokenizer, open_gpu, parse_hooks, progress, split, usage,
+};
 use super::options::{Global, ModelOption, TextOption};
 use crate::data::Contexts;
 use crate::harvest::Site;
@@ -46,11 +48,24 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let (train, _) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let n = (args.max_tokens / args.text.context).min(train.len());
     if n == 0 {
-        return Err(usage(format!("--max-tokens {} is less than one context of {}", args.max_tokens, args.text.context)));
+        return Err(usage(format!(
+            "--max-tokens {} is less than one context of {}",
+            args.max_tokens, args.text.context
+        )));
     }
-    let contexts = Contexts::from_tokens(&args.text.text, train.tokens()[..n * args.text.context].to_vec(), args.text.context)?;
+    let contexts = Contexts::from_tokens(
+        &args.text.text,
+        train.tokens()[..n * args.text.context].to_vec(),
+        args.text.context,
+    )?;
     contexts.check_ids(model.config().vocab)?;
-    let sites: Vec<Site> = hooks.iter().map(|hook| Site { hook: *hook, center: args.center }).collect();
+    let sites: Vec<Site> = hooks
+        .iter()
+        .map(|hook| Site {
+            hook: *hook,
+            center: args.center,
+        })
+        .collect();
     let harvest = Harvest {
         model: &model,
         contexts: &contexts,
@@ -59,9 +74,20 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         storage: if args.f16 { Storage::F16 } else { Storage::F32 },
     };
     let bar = progress(global, "harvest", contexts.tokens().len() as u64, "tokens");
-    let index = harvest.write(&gpu, &args.out, |done, _| bar.set_position(done)).await?;
+    let index = harvest
+        .write(&gpu, &args.out, |done, _| bar.set_position(done))
+        .await?;
     bar.finish_and_clear();
-    println!("{} activations at {} in {}", index.rows, index.hooks.join(", "), args.out.display());
-    println!("next: mosaec train --activations {} --arch topk --k 16 --expansion 8 --max-tokens {} --out run", args.out.display(), 2 * index.rows);
+    println!(
+        "{} activations at {} in {}",
+        index.rows,
+        index.hooks.join(", "),
+        args.out.display()
+    );
+    println!(
+        "next: mosaec train --activations {} --arch topk --k 16 --expansion 8 --max-tokens {} --out run",
+        args.out.display(),
+        2 * index.rows
+    );
     Ok(())
 }

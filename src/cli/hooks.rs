@@ -21,13 +21,22 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let config = model.config();
     println!("{:<40} shape", "hook point");
     for hook in HookPoint::all(config) {
-        let mut shape: Vec<String> = hook.shape(config, 1, 1).iter().map(ToString::to_string).collect();
+        let mut shape: Vec<String> = hook
+            .shape(config, 1, 1)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         // The leading axes and, for patterns, the last two are those of the input.
         if hook.width(config).is_some() {
             shape[0] = "batch".to_owned();
             shape[1] = "position".to_owned();
         } else {
-            shape = vec!["batch".into(), shape[1].clone(), "query".into(), "key".into()];
+            shape = vec![
+                "batch".into(),
+                shape[1].clone(),
+                "query".into(),
+                "key".into(),
+            ];
         }
         println!("{:<40} [{}]", hook.to_string(), shape.join(", "));
     }

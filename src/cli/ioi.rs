@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::build_report::fit_pca;
-use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split};
+use super::common::{
+    load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split,
+};
 use super::eval::site_of;
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
 use crate::causal::ioi_experiment;
@@ -44,7 +46,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let model = load_model(&gpu, &args.model)?;
     let site = site_of(&sae, None, &model)?;
     let tokenizer = load_tokenizer(&args.model, &model)?;
-    let templates = args.ioi_file.as_ref().map(IoiTemplates::from_file).transpose()?;
+    let templates = args
+        .ioi_file
+        .as_ref()
+        .map(IoiTemplates::from_file)
+        .transpose()?;
     let set = IoiSet::generate(&tokenizer, args.prompts, args.seed, templates.as_ref())?;
     let (train, _) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let pca = fit_pca(&gpu, &model, &train, site).await?;
@@ -89,9 +95,16 @@ fn print_report(r: &IoiReport) {
         }
     }
     if let Some(p) = &r.patching {
-        println!("\nKL to the target at the last position, patching {}: nothing {:.3}, everything {:.3} nats", p.hook, p.kl_none, p.kl_all_at_once);
+        println!(
+            "\nKL to the target at the last position, patching {}: nothing {:.3}, everything {:.3} nats",
+            p.hook, p.kl_none, p.kl_all_at_once
+        );
         for curve in &p.curves {
-            let points: Vec<String> = curve.points.iter().map(|p| format!("{}: {:.3}", p.features, p.kl)).collect();
+            let points: Vec<String> = curve
+                .points
+                .iter()
+                .map(|p| format!("{}: {:.3}", p.features, p.kl))
+                .collect();
             println!("{:<20} {}", curve.name, points.join("  "));
         }
     }

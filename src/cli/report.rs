@@ -6,7 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::build_report::{Extent, Ingredients, TrainedRun, build};
-use super::common::{HELD_OUT_TOKENS, load_contexts, load_model, load_tokenizer, new_file, open_gpu, parse_hook, split};
+use super::common::{
+    HELD_OUT_TOKENS, load_contexts, load_model, load_tokenizer, new_file, open_gpu, parse_hook,
+    split,
+};
 use super::options::{Global, TextOption};
 use super::train::RunConfig;
 use crate::data::tensors::write_atomically;
@@ -49,23 +52,55 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         context: config.context,
     };
     let (train, held) = split(load_contexts(global, &model, &tokenizer, &text)?)?;
-    let site = Site { hook: parse_hook(&config.hook, &model)?, center: config.center };
+    let site = Site {
+        hook: parse_hook(&config.hook, &model)?,
+        center: config.center,
+    };
     let n = config.train.members.len();
     let mut saes = Vec::new();
     let mut names = Vec::new();
     for i in 0..n {
         let path = folder.sae(i, n);
         saes.push(Sae::load(&gpu, &path).with_context(|| {
-            format!("{} has no finished dictionary; end its training with --resume", args.run.display())
+            format!(
+                "{} has no finished dictionary; end its training with --resume",
+                args.run.display()
+            )
         })?);
-        names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        names.push(
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        );
     }
-    let runs = [TrainedRun { names, metrics: folder.metrics()?, saes, config }];
-    let from = Ingredients { gpu: &gpu, model: &model, tokenizer: &tokenizer, train: &train, held: &held, site, runs: &runs };
-    let extent = Extent { features: args.features, ioi_prompts: 50, eval_tokens: HELD_OUT_TOKENS };
+    let runs = [TrainedRun {
+        names,
+        metrics: folder.metrics()?,
+        saes,
+        config,
+    }];
+    let from = Ingredients {
+        gpu: &gpu,
+        model: &model,
+        tokenizer: &tokenizer,
+        train: &train,
+        held: &held,
+        site,
+        runs: &runs,
+    };
+    let extent = Extent {
+        features: args.features,
+        ioi_prompts: 50,
+        eval_tokens: HELD_OUT_TOKENS,
+    };
     let mut report = build(global, &from, extent).await?;
     report.seconds = start.elapsed().as_secs_f64();
-    report.commands = vec![format!("mosaec report {} --out {}", args.run.display(), args.out.display())];
+    report.commands = vec![format!(
+        "mosaec report {} --out {}",
+        args.run.display(),
+        args.out.display()
+    )];
     write_report(&report, &out)?;
     println!("report: {}", out.display());
     Ok(())
@@ -73,5 +108,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
 
 /// Renders and writes.
 pub(super) fn write_report(report: &crate::report::results::RunReport, out: &Path) -> Result<()> {
-    Ok(write_atomically(out, crate::report::html(report).as_bytes())?)
+    Ok(write_atomically(
+        out,
+        crate::report::html(report).as_bytes(),
+    )?)
 }

@@ -31,26 +31,44 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     if args.json {
         print_json(&outcomes)?;
     } else {
-        println!("{:<26} {:>6} {:>12} {:>12}", "kernel", "cases", "worst error", "allowed");
+        println!(
+            "{:<26} {:>6} {:>12} {:>12}",
+            "kernel", "cases", "worst error", "allowed"
+        );
         let mut kernels: Vec<&str> = outcomes.iter().map(|o| o.kernel.as_str()).collect();
         kernels.dedup();
         for kernel in kernels {
             let of: Vec<_> = outcomes.iter().filter(|o| o.kernel == kernel).collect();
-            let worst = of
-                .iter()
-                .max_by(|a, b| (a.error / a.tolerance.max(1e-12)).total_cmp(&(b.error / b.tolerance.max(1e-12))));
+            let worst = of.iter().max_by(|a, b| {
+                (a.error / a.tolerance.max(1e-12)).total_cmp(&(b.error / b.tolerance.max(1e-12)))
+            });
             if let Some(worst) = worst {
-                println!("{kernel:<26} {:>6} {:>12.1e} {:>12.1e}", of.len(), worst.error, worst.tolerance);
+                println!(
+                    "{kernel:<26} {:>6} {:>12.1e} {:>12.1e}",
+                    of.len(),
+                    worst.error,
+                    worst.tolerance
+                );
             }
         }
         for f in &failed {
-            let why = if f.reproducible { "wrong" } else { "differs from run to run" };
-            println!("FAILED {} ({}): {why}, error {:.1e} (allowed {:.1e})", f.kernel, f.what, f.error, f.tolerance);
+            let why = if f.reproducible {
+                "wrong"
+            } else {
+                "differs from run to run"
+            };
+            println!(
+                "FAILED {} ({}): {why}, error {:.1e} (allowed {:.1e})",
+                f.kernel, f.what, f.error, f.tolerance
+            );
         }
     }
     if failed.is_empty() {
         if !args.json {
-            println!("{} cases agree with their references, bit for bit the same twice", outcomes.len());
+            println!(
+                "{} cases agree with their references, bit for bit the same twice",
+                outcomes.len()
+            );
         }
         return Ok(());
     }

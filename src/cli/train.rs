@@ -7,7 +7,9 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
-use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, split, usage};
+use super::common::{
+    load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, split, usage,
+};
 use super::options::{EMBEDDED, Global, TextOption};
 use crate::eval::{EvalInput, Subject, evaluate};
 use crate::gpu::Gpu;
@@ -116,16 +118,39 @@ impl RunConfig {
 fn members(args: &Args, arch: Arch) -> Result<Vec<Member>> {
     let seed = args.seed;
     match arch {
-        Arch::TopK if !args.l1.is_empty() => Err(usage("--l1 goes with --arch tied or relu; topk takes --k")),
+        Arch::TopK if !args.l1.is_empty() => {
+            Err(usage("--l1 goes with --arch tied or relu; topk takes --k"))
+        }
         Arch::TopK if args.k.is_empty() => Err(usage("--arch topk needs --k, e.g. --k 16")),
-        Arch::TopK => Ok(args.k.iter().map(|k| Member { l1: 0.0, k: *k, seed }).collect()),
+        Arch::TopK => Ok(args
+            .k
+            .iter()
+            .map(|k| Member {
+                l1: 0.0,
+                k: *k,
+                seed,
+            })
+            .collect()),
         _ if !args.k.is_empty() => Err(usage("--k goes with --arch topk; tied and relu take --l1")),
         _ if args.l1.is_empty() => Err(usage(format!("--arch {arch} needs --l1, e.g. --l1 3e-3"))),
-        _ => Ok(args.l1.iter().map(|l1| Member { l1: *l1, k: 0, seed }).collect()),
+        _ => Ok(args
+            .l1
+            .iter()
+            .map(|l1| Member {
+                l1: *l1,
+                k: 0,
+                seed,
+            })
+            .collect()),
     }
 }
 
-fn resolve(args: &Args, hook: &str, width: usize, from: (&str, &str, usize, bool)) -> Result<RunConfig> {
+fn resolve(
+    args: &Args,
+    hook: &str,
+    width: usize,
+    from: (&str, &str, usize, bool),
+) -> Result<RunConfig> {
     let arch = match args.arch.as_deref() {
         Some("tied") => Arch::Tied,
         Some("relu") => Arch::Relu,
@@ -135,9 +160,15 @@ fn resolve(args: &Args, hook: &str, width: usize, from: (&str, &str, usize, bool
     let features = match (args.features, args.expansion) {
         (Some(f), _) => f,
         (None, Some(r)) => (r * width as f64).round() as usize,
-        (None, None) => return Err(usage("give the size: --features F, or --expansion R times the hook's width")),
+        (None, None) => {
+            return Err(usage(
+                "give the size: --features F, or --expansion R times the hook's width",
+            ));
+        }
     };
-    let max_tokens = args.max_tokens.ok_or_else(|| usage("--max-tokens is missing: how many activations to train on"))?;
+    let max_tokens = args
+        .max_tokens
+        .ok_or_else(|| usage("--max-tokens is missing: how many activations to train on"))?;
     let steps = max_tokens / args.batch.max(1) as u64;
     let mut train = TrainConfig::new(arch, width, features, members(args, arch)?, steps);
     train.batch = args.batch;
@@ -152,7 +183,10 @@ fn resolve(args: &Args, hook: &str, width: usize, from: (&str, &str, usize, bool
     Ok(RunConfig {
         model: model.to_owned(),
         text: text.to_owned(),
-        activations: args.activations.as_ref().map_or(String::new(), |p| p.display().to_string()),
+        activations: args
+            .activations
+            .as_ref()
+            .map_or(String::new(), |p| p.display().to_string()),
         hook: hook.to_owned(),
         context,
         center,
@@ -205,8 +239,15 @@ pub(super) async fn train_run(
     let c = &config.train;
     // Before starting values are drawn on the host, which would need as much memory.
     gpu.check_size(
-        &format!("--features {} ({} members of {} coordinates)", c.d_sae, c.members.len(), c.d_in),
-        4 * (c.members.len() as u64).saturating_mul(c.d_sae as u64).saturating_mul(c.d_in as u64),
+        &format!(
+            "--features {} ({} members of {} coordinates)",
+            c.d_sae,
+            c.members.len(),
+            c.d_in
+        ),
+        4 * (c.members.len() as u64)
+            .saturating_mul(c.d_sae as u64)
+            .saturating_mul(c.d_in as u64),
         "Use fewer --features, or fewer members at once",
     )?;
     let saved = if resume { folder.checkpoint()? } else { None };
@@ -217,7 +258,9 @@ pub(super) async fn train_run(
                 Vec::new()
             } else {
                 let rows = c.batch.min(1024);
-                let first = source.batch(0, rows, rows).map_err(|e| anyhow::anyhow!("{e}"))?;
+                let first = source
+                    .batch(0, rows, rows)
+                    .map_err(|e| anyhow::anyhow!("{e}"))?;
                 let mut values = Vec::new();
                 for x in &first {
                     values.extend(gpu.read(x).await?);
@@ -228,11 +271,23 @@ pub(super) async fn train_run(
         }
     };
     folder.rewind_metrics(trainer.step_count())?;
-    let bar = progress(global, &format!("training {}", c.arch), c.steps * c.batch as u64, "tokens");
+    let bar = progress(
+        global,
+        &format!("training {}", c.arch),
+        c.steps * c.batch as u64,
+        "tokens",
+    );
     bar.set_position(trainer.step_count() * c.batch as u64);
     bar.reset_eta();
-    let cadence = Cadence { log: config.log_every, checkpoint: config.checkpoint_every };
-    let mut keeper = Keeper { folder, bar: &bar, batch: c.batch as u64 };
+    let cadence = Cadence {
+        log: config.log_every,
+        checkpoint: config.checkpoint_every,
+    };
+    let mut keeper = Keeper {
+        folder,
+        bar: &bar,
+        batch: c.batch as u64,
+    };
     train(&mut trainer, source, cadence, &mut keeper).await?;
     bar.finish_and_clear();
     let origin = config.origin();
@@ -296,13 +351,25 @@ fn open_source(
 ) -> Result<Source> {
     let loaded = load_model(gpu, model)?;
     let tokenizer = load_tokenizer(model, &loaded)?;
-    let site = Site { hook: parse_hook(site.0, &loaded)?, center: site.1 };
+    let site = Site {
+        hook: parse_hook(site.0, &loaded)?,
+        center: site.1,
+    };
     let (train, _) = split(load_contexts(global, &loaded, &tokenizer, text)?)?;
     // No more of the text than is asked for.
-    let n = (max_tokens as usize).div_ceil(text.context).clamp(1, train.len());
+    let n = (max_tokens as usize)
+        .div_ceil(text.context)
+        .clamp(1, train.len());
     let tokens = train.tokens()[..n * text.context].to_vec();
     let contexts = crate::data::Contexts::from_tokens(&text.text, tokens, text.context)?;
-    Ok(Source::Model(model_source(gpu, &loaded, Rc::new(contexts), site, seed, None)?))
+    Ok(Source::Model(model_source(
+        gpu,
+        &loaded,
+        Rc::new(contexts),
+        site,
+        seed,
+        None,
+    )?))
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
@@ -314,9 +381,20 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     if args.resume {
         (folder, config) = RunFolder::open::<RunConfig>(&args.out)?;
         source = if config.activations.is_empty() {
-            let text = TextOption { text: config.text.clone(), context: config.context };
+            let text = TextOption {
+                text: config.text.clone(),
+                context: config.context,
+            };
             let site = (config.hook.as_str(), config.center);
-            open_source(global, &gpu, &config.model, &text, site, config.seed, config.max_tokens)?
+            open_source(
+                global,
+                &gpu,
+                &config.model,
+                &text,
+                site,
+                config.seed,
+                config.max_tokens,
+            )?
         } else {
             let units = ShardUnits::open(Path::new(&config.activations), Some(&config.hook))?;
             Source::Shards(ShuffleBuffer::new(&gpu, units, config.seed))
@@ -328,31 +406,71 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             let hook = units.hook().to_owned();
             source = Source::Shards(ShuffleBuffer::new(&gpu, units, args.seed));
             let width = source.as_activations().width();
-            resolve(args, &hook, width, (&index.model, &index.text, index.context, index.centered))?
+            resolve(
+                args,
+                &hook,
+                width,
+                (&index.model, &index.text, index.context, index.centered),
+            )?
         } else {
-            let hook = args.hook.as_deref().ok_or_else(|| usage("--hook is missing (see 'mosaec hooks')"))?;
+            let hook = args
+                .hook
+                .as_deref()
+                .ok_or_else(|| usage("--hook is missing (see 'mosaec hooks')"))?;
             let max = args.max_tokens.unwrap_or(1);
-            source = open_source(global, &gpu, &args.model, &args.text, (hook, args.center), args.seed, max)?;
+            source = open_source(
+                global,
+                &gpu,
+                &args.model,
+                &args.text,
+                (hook, args.center),
+                args.seed,
+                max,
+            )?;
             let width = source.as_activations().width();
-            resolve(args, hook, width, (&args.model, &args.text.text, args.text.context, args.center))?
+            resolve(
+                args,
+                hook,
+                width,
+                (&args.model, &args.text.text, args.text.context, args.center),
+            )?
         };
         config = new;
         folder = RunFolder::create(&args.out, &config)?;
     }
     if config.train.arch != Arch::TopK {
         for m in &config.train.members {
-            let line = format!("l1 {:e} (code's units) = {:.4} in equation 4", m.l1, config.train.l1_of_equation_4(m.l1));
+            let line = format!(
+                "l1 {:e} (code's units) = {:.4} in equation 4",
+                m.l1,
+                config.train.l1_of_equation_4(m.l1)
+            );
             say(global, &line);
         }
     }
-    let trained = train_run(global, &gpu, &folder, &config, source.as_activations(), args.resume).await;
+    let trained = train_run(
+        global,
+        &gpu,
+        &folder,
+        &config,
+        source.as_activations(),
+        args.resume,
+    )
+    .await;
     if trained.is_err() && !args.resume {
         folder.remove_if_unused();
     }
     let saes = trained?;
     for i in 0..saes.len() {
-        println!("{}: {}", folder.sae(i, saes.len()).display(), saes[i].title());
+        println!(
+            "{}: {}",
+            folder.sae(i, saes.len()).display(),
+            saes[i].title()
+        );
     }
-    println!("next: mosaec report {} --out report.html", args.out.display());
+    println!(
+        "next: mosaec report {} --out report.html",
+        args.out.display()
+    );
     Ok(())
 }

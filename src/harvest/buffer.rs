@@ -57,7 +57,11 @@ pub struct ShuffleBuffer<U> {
 impl<U: Units> ShuffleBuffer<U> {
     /// A buffer over `units`; nothing is loaded before the first batch.
     pub fn new(gpu: &Gpu, units: U, seed: u64) -> Self {
-        let unit_rows = (0..units.len().min(1)).map(|u| units.rows(u)).max().unwrap_or(1).max(1);
+        let unit_rows = (0..units.len().min(1))
+            .map(|u| units.rows(u))
+            .max()
+            .unwrap_or(1)
+            .max(1);
         let unit = 4 * (unit_rows * units.width()) as u64;
         let per_round = (gpu.max_binding().min(BYTES) / unit.max(1)).max(1) as usize;
         Self {
@@ -72,7 +76,9 @@ impl<U: Units> ShuffleBuffer<U> {
 
     /// Rows of one epoch.
     pub fn rows_per_epoch(&self) -> u64 {
-        (0..self.units.len()).map(|u| self.units.rows(u) as u64).sum()
+        (0..self.units.len())
+            .map(|u| self.units.rows(u) as u64)
+            .sum()
     }
 
     /// The source.
@@ -100,7 +106,11 @@ impl<U: Units> ShuffleBuffer<U> {
         let mut left = (row % self.rows_per_epoch()) as usize;
         let mut round = 0;
         loop {
-            let rows: usize = self.units_of(epoch, round).iter().map(|u| self.units.rows(*u)).sum();
+            let rows: usize = self
+                .units_of(epoch, round)
+                .iter()
+                .map(|u| self.units.rows(*u))
+                .sum();
             if left < rows || rows == 0 {
                 return (epoch, round, left);
             }
@@ -110,7 +120,11 @@ impl<U: Units> ShuffleBuffer<U> {
     }
 
     fn load(&mut self, epoch: u64, round: usize) -> Result<()> {
-        if self.loaded.as_ref().is_some_and(|l| l.epoch == epoch && l.round == round) {
+        if self
+            .loaded
+            .as_ref()
+            .is_some_and(|l| l.epoch == epoch && l.round == round)
+        {
             return Ok(());
         }
         let units = self.units_of(epoch, round);

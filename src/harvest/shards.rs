@@ -71,7 +71,10 @@ impl Index {
     pub fn read(folder: &Path) -> Result<Index> {
         let path = folder.join("index.json");
         let text = std::fs::read_to_string(&path).map_err(|e| {
-            failed(&path, format!("{e}. Give the folder that 'mosaec harvest --out' wrote"))
+            failed(
+                &path,
+                format!("{e}. Give the folder that 'mosaec harvest --out' wrote"),
+            )
         })?;
         serde_json::from_str(&text).map_err(|e| failed(&path, format!("not an index ({e})")))
     }
@@ -108,7 +111,11 @@ impl Harvest<'_> {
             model: self.model.name().to_owned(),
             text: self.text.to_owned(),
             hooks: self.sites.iter().map(|s| s.hook.to_string()).collect(),
-            widths: self.sites.iter().map(|s| s.width(self.model)).collect::<Result<_>>()?,
+            widths: self
+                .sites
+                .iter()
+                .map(|s| s.width(self.model))
+                .collect::<Result<_>>()?,
             context,
             centered: self.sites.iter().any(|s| s.center),
             storage: self.storage,
@@ -133,7 +140,11 @@ impl Harvest<'_> {
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
         if folder.join("index.json").exists() {
             let there = Index::read(folder)?;
-            if (Index { rows: 0, ..there.clone() }) != index {
+            if (Index {
+                rows: 0,
+                ..there.clone()
+            }) != index
+            {
                 return Err(failed(
                     folder,
                     "it holds activations made with other options. Choose another --out, or the same options to go on",
@@ -152,9 +163,14 @@ impl Harvest<'_> {
                 let tokens = Tokens::new(&self.contexts.tokens()[first..first + n], seq)?;
                 let captured = capture(gpu, self.model, &tokens, self.sites)?;
                 for ((part, tensor), hook) in parts.iter_mut().zip(&captured).zip(&index.hooks) {
-                    let bad = gpu.read(&row_sum(gpu, tensor, 1, RowSum::NotFinite)?).await?[0];
+                    let bad = gpu
+                        .read(&row_sum(gpu, tensor, 1, RowSum::NotFinite)?)
+                        .await?[0];
                     if bad > 0.0 {
-                        return Err(HarvestError::NotFinite { hook: hook.clone(), n: bad as u64 });
+                        return Err(HarvestError::NotFinite {
+                            hook: hook.clone(),
+                            n: bad as u64,
+                        });
                     }
                     part.extend(gpu.read(tensor).await?);
                 }
@@ -192,7 +208,10 @@ impl ShardUnits {
     pub fn open(folder: &Path, hook: Option<&str>) -> Result<Self> {
         let index = Index::read(folder)?;
         if index.rows == 0 {
-            return Err(failed(folder, "it holds no activations yet. Run 'mosaec harvest' first"));
+            return Err(failed(
+                folder,
+                "it holds no activations yet. Run 'mosaec harvest' first",
+            ));
         }
         let at = match hook {
             Some(hook) => index.hooks.iter().position(|h| h == hook),
@@ -202,7 +221,10 @@ impl ShardUnits {
         let Some(at) = at else {
             let wanted = hook.unwrap_or("no --hook given");
             let have = index.hooks.join(", ");
-            return Err(failed(folder, format!("{wanted}: it holds {have}. Choose one with --hook")));
+            return Err(failed(
+                folder,
+                format!("{wanted}: it holds {have}. Choose one with --hook"),
+            ));
         };
         Ok(Self {
             folder: folder.to_owned(),
@@ -229,7 +251,9 @@ impl Units for ShardUnits {
     }
 
     fn rows(&self, unit: usize) -> usize {
-        self.index.rows_per_shard.min(self.index.rows - unit * self.index.rows_per_shard)
+        self.index
+            .rows_per_shard
+            .min(self.index.rows - unit * self.index.rows_per_shard)
     }
 
     fn width(&self) -> usize {
@@ -242,7 +266,9 @@ impl Units for ShardUnits {
         let values = file.f32_shaped("activations", &shape)?;
         let bad = values.iter().filter(|v| !v.is_finite()).count() as u64;
         if bad > 0 {
-            let hook = shard_path(&self.folder, &self.hook, unit).display().to_string();
+            let hook = shard_path(&self.folder, &self.hook, unit)
+                .display()
+                .to_string();
             return Err(HarvestError::NotFinite { hook, n: bad });
         }
         let part = gpu.upload(&values, &shape)?;

@@ -140,7 +140,9 @@ mod folder {
             std::fs::create_dir_all(path).map_err(|e| fail(&e))?;
             let text = toml::to_string_pretty(config).map_err(|e| fail(&e))?;
             write_atomically(&path.join("config.toml"), text.as_bytes()).map_err(|e| fail(&e))?;
-            Ok(RunFolder { path: path.to_owned() })
+            Ok(RunFolder {
+                path: path.to_owned(),
+            })
         }
 
         /// Opens a run and reads its `config.toml`.
@@ -150,11 +152,19 @@ mod folder {
         pub fn open<C: serde::de::DeserializeOwned>(path: &Path) -> Result<(RunFolder, C)> {
             let file = path.join("config.toml");
             let text = std::fs::read_to_string(&file).map_err(|e| {
-                SaeError::file(file.display(), format!("{e}. Give a folder that 'mosaec train --out' made"))
+                SaeError::file(
+                    file.display(),
+                    format!("{e}. Give a folder that 'mosaec train --out' made"),
+                )
             })?;
             let config = toml::from_str(&text)
                 .map_err(|e| SaeError::file(file.display(), e.to_string().replace('\n', " ")))?;
-            Ok((RunFolder { path: path.to_owned() }, config))
+            Ok((
+                RunFolder {
+                    path: path.to_owned(),
+                },
+                config,
+            ))
         }
 
         /// Takes back [`RunFolder::create`] where nothing was trained, so that the same command can be
@@ -173,7 +183,11 @@ mod folder {
 
         /// Folder of member `i` of `n`: `sae` for one, `sae-<i>` for several.
         pub fn sae(&self, i: usize, n: usize) -> PathBuf {
-            self.path.join(if n == 1 { "sae".to_owned() } else { format!("sae-{i}") })
+            self.path.join(if n == 1 {
+                "sae".to_owned()
+            } else {
+                format!("sae-{i}")
+            })
         }
 
         fn state(&self) -> PathBuf {
@@ -200,7 +214,8 @@ mod folder {
         pub fn save_checkpoint(&self, bytes: &[u8]) -> Result<()> {
             let folder = self.path.join("checkpoint");
             std::fs::create_dir_all(&folder).map_err(|e| SaeError::file(folder.display(), e))?;
-            write_atomically(&self.state(), bytes).map_err(|e| SaeError::file(self.path.display(), e))
+            write_atomically(&self.state(), bytes)
+                .map_err(|e| SaeError::file(self.path.display(), e))
         }
 
         /// All logged metrics.
@@ -208,7 +223,11 @@ mod folder {
         /// # Errors
         /// A line that is no metrics.
         pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
-            Ok(self.logged()?.into_iter().map(|(metrics, _)| metrics).collect())
+            Ok(self
+                .logged()?
+                .into_iter()
+                .map(|(metrics, _)| metrics)
+                .collect())
         }
 
         /// Logged metrics with their lines.
@@ -258,7 +277,8 @@ mod folder {
             let kept = self.logged()?.into_iter().filter(|(m, _)| m.step < step);
             let kept: Vec<String> = kept.map(|(_, line)| line).collect();
             let path = self.path.join("metrics.jsonl");
-            write_atomically(&path, kept.concat().as_bytes()).map_err(|e| SaeError::file(path.display(), e))
+            write_atomically(&path, kept.concat().as_bytes())
+                .map_err(|e| SaeError::file(path.display(), e))
         }
     }
 }

@@ -39,9 +39,14 @@ pub fn check_failed(what: &str, out: &Output, code: i32, names: &[&str]) {
     assert_eq!(out.status.code(), Some(code), "{what}: {stderr}");
     assert!(!stderr.contains("panicked"), "{what}: {stderr}");
     let mut lines = stderr.lines().filter(|line| line.starts_with("error: "));
-    let line = lines.next().unwrap_or_else(|| panic!("{what}: no error line in {stderr}"));
+    let line = lines
+        .next()
+        .unwrap_or_else(|| panic!("{what}: no error line in {stderr}"));
     assert_eq!(lines.next(), None, "{what}: {stderr}");
-    assert!(stderr.ends_with(&format!("{line}\n")), "{what}: more after the error: {stderr}");
+    assert!(
+        stderr.ends_with(&format!("{line}\n")),
+        "{what}: more after the error: {stderr}"
+    );
     for name in names {
         assert!(line.contains(name), "{what}: no '{name}' in {line}");
     }
