@@ -68,6 +68,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         .collect();
     let harvest = Harvest {
         model: &model,
+        model_path: &args.model.model,
         contexts: &contexts,
         text: &args.text.text,
         sites: &sites,

@@ -173,7 +173,7 @@ mod tests {
             1 << 27,
         ] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 256 == 0);
+            assert!(class >= bytes && class.is_multiple_of(256));
             assert!(
                 bytes < 4096 || class as f64 <= bytes as f64 * 1.125,
                 "{bytes} -> {class}"

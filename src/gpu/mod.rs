@@ -389,10 +389,8 @@ impl Gpu {
             }
         }
         lock(&inner.recorder).dispatch(
-            &inner.device,
-            &inner.queue,
-            &pipeline,
-            id,
+            (&inner.device, &inner.queue),
+            (id, &pipeline),
             bytemuck::bytes_of(params),
             tensors,
             groups,

@@ -52,10 +52,8 @@ impl Recorder {
 
     pub(super) fn dispatch(
         &mut self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        pipeline: &Pipeline,
-        pipeline_id: usize,
+        (device, queue): (&wgpu::Device, &wgpu::Queue),
+        (pipeline_id, pipeline): (usize, &Pipeline),
         params: &[u8],
         tensors: &[(&Tensor, u64)],
         groups: [u32; 3],

@@ -78,7 +78,7 @@ impl Tensor {
     /// Product of all axes but the last.
     pub fn rows(&self) -> usize {
         let cols = self.cols();
-        if cols == 0 { 0 } else { self.len() / cols }
+        self.len().checked_div(cols).unwrap_or(0)
     }
 
     /// The same values under another shape with the same number of elements.

@@ -94,6 +94,8 @@ impl Index {
 pub struct Harvest<'a> {
     /// The language model.
     pub model: &'a Model,
+    /// Where the model came from (a folder, `embedded`), so that others can load it again.
+    pub model_path: &'a str,
     /// What it runs on.
     pub contexts: &'a Contexts,
     /// Name of the text, for the index.
@@ -108,7 +110,7 @@ impl Harvest<'_> {
     fn index(&self) -> Result<Index> {
         let context = self.contexts.context();
         Ok(Index {
-            model: self.model.name().to_owned(),
+            model: self.model_path.to_owned(),
             text: self.text.to_owned(),
             hooks: self.sites.iter().map(|s| s.hook.to_string()).collect(),
             widths: self

@@ -6,6 +6,9 @@ use crate::gpu::{DType, Gpu, Result, Tensor};
 /// What a case computes: tensors on the GPU and what they should hold.
 pub type Outputs = Vec<(Tensor, Vec<f64>)>;
 
+/// Records a case's work and computes its expectation.
+pub type Build = Box<dyn Fn(&Gpu) -> Result<Outputs> + Send + Sync>;
+
 /// One kernel on one shape.
 pub struct Case {
     /// The kernel's name.
@@ -15,7 +18,7 @@ pub struct Case {
     /// Largest error allowed, as a share of the largest magnitude expected.
     pub tolerance: f64,
     /// Records the work and computes the expectation.
-    pub build: Box<dyn Fn(&Gpu) -> Result<Outputs> + Send + Sync>,
+    pub build: Build,
 }
 
 /// How a case went.

@@ -24,7 +24,7 @@ struct Params {
 /// # Errors
 /// `b`'s size does not divide `a`'s, or out of memory.
 pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Result<Tensor> {
-    if b.is_empty() || a.len() % b.len() != 0 {
+    if b.is_empty() || !a.len().is_multiple_of(b.len()) {
         return Err(GpuError::Shape {
             op: "combine",
             name: "b",

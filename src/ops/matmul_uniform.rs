@@ -63,7 +63,7 @@ enum Plan {
 }
 
 fn quads(view: &View) -> bool {
-    view.offset % 4 == 0 && view.outer % 4 == 0 && view.inner % 4 == 0
+    view.offset.is_multiple_of(4) && view.outer.is_multiple_of(4) && view.inner.is_multiple_of(4)
 }
 
 /// Rows of `stride` floats that a window holds wherever it begins, the last one `width` wide.
@@ -75,30 +75,30 @@ fn rows_in_window(stride: usize, width: usize, slack: usize) -> usize {
 }
 
 fn slack(view: &View, block: usize) -> usize {
-    let aligned = view.offset % ALIGN == 0
-        && view.outer % ALIGN == 0
-        && view.inner % ALIGN == 0
-        && block % ALIGN == 0;
+    let aligned = view.offset.is_multiple_of(ALIGN)
+        && view.outer.is_multiple_of(ALIGN)
+        && view.inner.is_multiple_of(ALIGN)
+        && block.is_multiple_of(ALIGN);
     if aligned { 0 } else { ALIGN - 4 }
 }
 
 fn plan(q: &Product) -> Option<Plan> {
-    if q.k % 4 != 0 || q.k == 0 || !quads(&q.a) || !quads(&q.b) || q.c.col != 1 {
+    if !q.k.is_multiple_of(4) || q.k == 0 || !quads(&q.a) || !quads(&q.b) || q.c.col != 1 {
         return None;
     }
     // Inner batches run as z inside one window when they lie inside a row; see `inner_in_window`.
     if q.a.col != 1 {
         let plain = q.a.row == 1 && q.inner == 1 && q.a.offset == 0 && q.b.col == 1;
         let dense = q.a.col == q.m && (q.outer == 1 || q.a.outer == 0 || q.a.outer == q.m * q.k);
-        return (plain && dense && q.b.row % 4 == 0 && q.m * q.n * q.k > 1 << 16)
+        return (plain && dense && q.b.row.is_multiple_of(4) && q.m * q.n * q.k > 1 << 16)
             .then_some(Plan::TransposeA);
     }
-    if q.a.row % 4 != 0 {
+    if !q.a.row.is_multiple_of(4) {
         return None;
     }
     let rows_a = rows_in_window(q.a.row, q.k, slack(&q.a, 16 * q.a.row));
     if q.b.row == 1 && q.b.col != 1 {
-        if q.b.col % 4 != 0 {
+        if !q.b.col.is_multiple_of(4) {
             return None;
         }
         let rows_b = rows_in_window(q.b.col, q.k, slack(&q.b, 16 * q.b.col));
@@ -108,7 +108,7 @@ fn plan(q: &Product) -> Option<Plan> {
         let n = if rows_b >= q.n { q.n } else { n };
         return (m > 0 && n > 0).then_some(Plan::Nt { m, n });
     }
-    if q.b.col != 1 || q.b.row % 4 != 0 {
+    if q.b.col != 1 || !q.b.row.is_multiple_of(4) {
         return None;
     }
     let (kernel, tile_m, windows) = if q.n <= 32 {
@@ -117,7 +117,7 @@ fn plan(q: &Product) -> Option<Plan> {
         (&NN, 8, 8)
     };
     // Every window must begin as far past a multiple of 256 bytes as the first.
-    let step = if q.b.row % 16 == 0 { 4 } else { 16 };
+    let step = if q.b.row.is_multiple_of(16) { 4 } else { 16 };
     let fit = rows_in_window(
         q.b.row,
         q.n.next_multiple_of(4),
@@ -151,7 +151,7 @@ pub fn matmul_uniform(
     c: &Tensor,
 ) -> Result<bool> {
     // A bias window begins at a multiple of ALIGN and is read by fours.
-    if bias.is_some() && (q.n + ALIGN > FLOATS || (q.bias_per_outer && q.n % 4 != 0)) {
+    if bias.is_some() && (q.n + ALIGN > FLOATS || (q.bias_per_outer && !q.n.is_multiple_of(4))) {
         return Ok(false);
     }
     match plan(q) {

@@ -44,7 +44,7 @@ const TWO_STAGES: usize = 16_384;
 pub fn row_sum(gpu: &Gpu, x: &Tensor, rows: usize, kind: RowSum) -> Result<Tensor> {
     let cols = x.len() / rows.max(1);
     x.expect_len("row_sum", "x", rows * cols)?;
-    let split = (2..=512).rev().find(|s| cols % s == 0);
+    let split = (2..=512).rev().find(|s| cols.is_multiple_of(*s));
     match split {
         Some(split) if cols > TWO_STAGES => {
             let parts = once(gpu, x, rows * split, cols / split, kind)?;

@@ -181,7 +181,7 @@ fn examples(group: &ExampleGroup, max: f64, first: bool) -> Markup {
         "top" => ("Strongest examples".to_owned(), ""),
         other => (
             other.replace('-', "–"),
-            "examples whose maximum lies in this quantile",
+            "examples whose maximum lies in this part of its range",
         ),
     };
     html! {

@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(count(2_048_000), "2.05\u{a0}M");
         assert_eq!(percent(0.99987), "99.99\u{a0}%");
         assert_eq!(percent(f64::NAN), "–");
-        assert_eq!(plus_minus(3.14159, 0.012), "3.142 ± 0.012");
+        assert_eq!(plus_minus(2.71428, 0.012), "2.714 ± 0.012");
         assert_eq!(duration(250.0), "4 min 10 s");
         assert_eq!(one_in(0.0123), "1 in 81");
         assert_eq!(wilson(0.5, 0), None);

@@ -270,7 +270,7 @@ pub struct HistogramSeries {
     pub counts: Vec<u32>,
 }
 
-/// Examples of one stratum: the top ones, or those whose maximum lies in a quantile.
+/// Examples of one stratum: the top ones, or those whose maximum lies in a part of (0, max].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ExampleGroup {
     /// e.g. `top`, `75-100 %`, `50-75 %`.

@@ -70,8 +70,8 @@ pub async fn train(
         let batch = source
             .batch(step, config.batch, chunk)
             .map_err(|e| SaeError::Source(e.to_string()))?;
-        let log = step % cadence.log.max(1) == 0 || last;
-        let due = last || cadence.checkpoint > 0 && (step + 1) % cadence.checkpoint == 0;
+        let log = step.is_multiple_of(cadence.log.max(1)) || last;
+        let due = last || cadence.checkpoint > 0 && (step + 1).is_multiple_of(cadence.checkpoint);
         // Measured before a checkpoint too: one with NaN in it must not take the place of a good one.
         trainer.step(&batch, log || due)?;
         drop(batch);
@@ -79,7 +79,7 @@ pub async fn train(
             if let Some(metrics) = trainer.metrics().await?.filter(|_| log) {
                 observer.metrics(&metrics)?;
             }
-        } else if step % AHEAD == 0 {
+        } else if step.is_multiple_of(AHEAD) {
             trainer.gpu().settle().await?;
         }
         let go_on = observer.stepped(step + 1);
