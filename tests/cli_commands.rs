@@ -195,7 +195,7 @@ fn from_a_text_to_a_report() {
     );
     ok(
         dir.path(),
-        &"train --activations acts --arch relu --l1 1e-3,1e-2 --expansion 0.5 --batch 256 --max-tokens 2048 --out relu".to_string(),
+        "train --activations acts --arch relu --l1 1e-3,1e-2 --expansion 0.5 --batch 256 --max-tokens 2048 --out relu",
     );
     let saes = [
         "topk/sae-0",

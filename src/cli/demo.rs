@@ -60,12 +60,12 @@ impl Plan {
             };
         }
         Plan {
-            tokens: 262_144,
-            topk: (1024, 500),
-            tied: (512, 250, &[3e-3, 1e-2, 3e-2]),
+            tokens: 196_608,
+            topk: (1024, 450),
+            tied: (512, 200, &[3e-3, 1e-2, 3e-2]),
             extent: Extent {
                 features: 200,
-                ioi_prompts: 50,
+                ioi_prompts: 30,
                 eval_tokens: 16_384,
             },
         }
