@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::cli::{
-    activations, check_failed, copy_model, fails, files, mosaec, ok, write_activations, write_text,
+    activations, change_config, check_failed, copy_model, fails, files, mosaec, ok, write_activations, write_text,
 };
 
 const NEOX: &str = "tests/golden/neox-parallel";
@@ -18,14 +18,6 @@ const TRAIN: &str = "train --activations acts --arch topk --k 4 --features 64 --
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-fn change_config(model: &Path, key: &str, value: serde_json::Value) {
-    let path = model.join("config.json");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
-    config[key] = value;
-    std::fs::write(path, config.to_string()).unwrap();
 }
 
 #[test]
@@ -299,6 +291,6 @@ fn a_kill_while_a_run_is_replaced_leaves_a_whole_one() {
     child.kill().unwrap();
     child.wait().unwrap();
     let file = common::cli::tensors(&state);
-    assert!(file.metadata("step").unwrap().parse::<u64>().unwrap() > 0);
+    assert!(!file.metadata("run").unwrap().contains("\"step\":0,"));
     fails(dir.path(), "report run --out r.html", 1, &["run", "--resume"]);
 }
