@@ -121,7 +121,7 @@ fn from_a_text_to_a_report() {
     let text = "--model small --text text.txt --context 32";
     let hook = "blocks.0.hook_resid_post";
     let site = format!("{text} --hook {hook}");
-    let said = ok(dir.path(), &format!("harvest {site} --max-tokens 2048 --out acts"));
+    let said = ok(dir.path(), &format!("harvest {site} --max-tokens 2048 --center --out acts"));
     assert!(said.starts_with("2048 activations"), "{said}");
     let shard = tensors(&at(&format!("acts/{hook}.00000.safetensors")));
     assert_eq!(shard.shape("activations").unwrap(), [2048, 128]);

@@ -128,6 +128,7 @@ fn options_of_training() {
         ("--arch topk --k 4", "--features"),
         ("--k 4 --features 64", "--arch"),
         ("--arch topk --k 4 --features 64 --lr 0", "--lr"),
+        ("--arch topk --k 4 --features 64 --center", "acts"),
         ("--arch relu --l1=-1 --features 64", "--l1"),
         ("--arch topk --k 4 --features 0", "--features"),
     ];

@@ -51,8 +51,8 @@ fn check(dir: &Path, train: &str, checkpoint_every: u64) {
 fn topk_on_shards() {
     let dir = tempfile::tempdir().unwrap();
     write_activations(&dir.path().join("acts"), &activations(1500));
-    // Several epochs of three shards, a batch that does not divide them; two dictionaries at
-    // once.
+    // Several epochs of three shards, a batch that does not divide them; two dictionaries
+    // at once.
     let train = "train --activations acts --arch topk --k 2,4 --features 64 --batch 64 --max-tokens 7680 --seed 3";
     check(dir.path(), train, 7);
     assert!(dir.path().join("run/sae-1/sae_weights.safetensors").exists());
