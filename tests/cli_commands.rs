@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::cli::{checkout, json, mosaec, ok, tensors, write_text};
+use common::cli::{checkout, json, mosaec, ok, tensors, write_one_layer, write_text};
 use mosaec::data::tensors::TensorFile;
 
 const HOOK: &str = "blocks.1.hook_resid_post";
@@ -171,6 +171,7 @@ fn check_report(path: &Path) {
 fn from_a_text_to_a_report() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
+<<<<<<< HEAD
     write_text(dir.path(), 24_000);
     let text = "--text text.txt --context 32";
     let site = format!("{text} --hook {HOOK}");
@@ -178,8 +179,16 @@ fn from_a_text_to_a_report() {
         dir.path(),
         &format!("harvest {site} --max-tokens 2048 --out acts"),
     );
+=======
+    write_text(dir.path(), 14_000);
+    write_one_layer(&at("small"));
+    let text = "--model small --text text.txt --context 32";
+    let hook = "blocks.0.hook_resid_post";
+    let site = format!("{text} --hook {hook}");
+    let said = ok(dir.path(), &format!("harvest {site} --max-tokens 2048 --center --out acts"));
+>>>>>>> cli
     assert!(said.starts_with("2048 activations"), "{said}");
-    let shard = tensors(&at(&format!("acts/{HOOK}.00000.safetensors")));
+    let shard = tensors(&at(&format!("acts/{hook}.00000.safetensors")));
     assert_eq!(shard.shape("activations").unwrap(), [2048, 128]);
 
     let size = "--features 64 --batch 256 --log-every 4";
@@ -285,6 +294,7 @@ fn from_a_text_to_a_report() {
         &["64", "63"],
     );
 
+<<<<<<< HEAD
     let ioi = json(
         dir.path(),
         &format!("ioi --sae topk/sae-1 {text} --prompts 4 --json"),
@@ -300,6 +310,11 @@ fn from_a_text_to_a_report() {
         ],
     );
     assert_eq!(ioi["prompts"], 4);
+=======
+    let ioi = json(dir.path(), &format!("ioi --sae topk/sae-1 {text} --prompts 3 --json"));
+    keys(&ioi, &["prompts", "logit_diff", "accuracy", "residual_patching", "patching"]);
+    assert_eq!(ioi["prompts"], 3);
+>>>>>>> cli
     let lists = r#"{"NAMES": ["Mary", "John", "Anna", "Tom", "Emma"], "PLACES": ["store", "garden"], "OBJECTS": ["ring", "book"],
         "BABA_TEMPLATES": ["When [B] and [A] went to the [PLACE], [B] gave a [OBJECT] to [A]"]}"#;
     std::fs::write(at("mine.json"), lists).unwrap();

@@ -63,9 +63,9 @@ fn check(dir: &Path, train: &str, checkpoint_every: u64) {
 fn topk_on_shards() {
     let dir = tempfile::tempdir().unwrap();
     write_activations(&dir.path().join("acts"), &activations(1500));
-    // Several epochs of three shards, a batch that does not divide them; a latent is dead after two
-    // batches without firing, so that the auxiliary loss takes part.
-    let train = "train --activations acts --arch topk --k 2,4 --features 64 --batch 64 --max-tokens 12800 --seed 3";
+    // Several epochs of three shards, a batch that does not divide them; two dictionaries
+    // at once.
+    let train = "train --activations acts --arch topk --k 2,4 --features 64 --batch 64 --max-tokens 7680 --seed 3";
     check(dir.path(), train, 7);
     assert!(
         dir.path()
@@ -78,7 +78,7 @@ fn topk_on_shards() {
 fn tied_on_the_fly() {
     let dir = tempfile::tempdir().unwrap();
     write_text(dir.path(), 12_000);
-    let train = "train --text text.txt --context 32 --hook blocks.0.hook_resid_post --arch tied --l1 3e-3 --features 64 --batch 128 --max-tokens 12800";
+    let train = "train --text text.txt --context 32 --hook blocks.0.hook_resid_post --arch tied --l1 3e-3 --features 64 --batch 128 --max-tokens 10240";
     check(dir.path(), train, 10);
 }
 
@@ -88,7 +88,7 @@ fn relu_without_checkpoints_begins_again() {
     write_activations(&dir.path().join("acts"), &activations(640));
     check(
         dir.path(),
-        "train --activations acts --arch relu --l1 1e-3 --features 64 --batch 64 --max-tokens 9600",
+        "train --activations acts --arch relu --l1 1e-3 --features 64 --batch 64 --max-tokens 6400",
         0,
     );
 }

@@ -404,6 +404,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             let units = ShardUnits::open(path, args.hook.as_deref())?;
             let index = units.index().clone();
             let hook = units.hook().to_owned();
+            if args.center && !index.centered {
+                let path = path.display();
+                return Err(usage(format!(
+                    "--center: {path} holds activations as they are; harvest them with --center"
+                )));
+            }
             source = Source::Shards(ShuffleBuffer::new(&gpu, units, args.seed));
             let width = source.as_activations().width();
             resolve(

@@ -11,6 +11,13 @@ use crate::data::tensors::{NamedTensor, TensorFile, serialize};
 use crate::gpu::{Gpu, Tensor};
 use crate::sae::Arch;
 
+/// The checkpoint's metadata, under the key `run`.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Run {
+    step: u64,
+    config: TrainConfig,
+}
+
 impl Trainer {
     fn parameters(&self) -> Vec<(&'static str, &Parameter)> {
         let mut all = vec![("enc", &self.enc), ("b_enc", &self.b_enc)];
@@ -37,12 +44,13 @@ impl Trainer {
         }
         let since = gpu.read_u32(&self.since).await?;
         tensors.push(NamedTensor::u32("since", self.since.shape(), &since));
-        let config =
-            serde_json::to_string(self.config()).map_err(|e| SaeError::file("checkpoint", e))?;
-        let metadata = HashMap::from([
-            ("step".to_owned(), self.step.to_string()),
-            ("config".to_owned(), config),
-        ]);
+        // One key: the order of several would differ from run to run.
+        let run = Run {
+            step: self.step,
+            config: self.config().clone(),
+        };
+        let run = serde_json::to_string(&run).map_err(|e| SaeError::file("checkpoint", e))?;
+        let metadata = HashMap::from([("run".to_owned(), run)]);
         serialize(&tensors, metadata).map_err(|e| SaeError::file("checkpoint", e))
     }
 
@@ -57,20 +65,16 @@ impl Trainer {
         path: &str,
     ) -> Result<Trainer> {
         let bad = |why: String| SaeError::file(path, why);
-        let saved: TrainConfig = file
-            .metadata("config")
-            .and_then(|c| serde_json::from_str(c).ok())
+        let saved: Run = file
+            .metadata("run")
+            .and_then(|run| serde_json::from_str(run).ok())
             .ok_or_else(|| bad("it has no configuration; it is no checkpoint".to_owned()))?;
-        if saved != config {
+        if saved.config != config {
             return Err(bad(
                 "it was made with other options. Resume with the options of config.toml, or train into another folder"
                     .to_owned(),
             ));
         }
-        let step = file
-            .metadata("step")
-            .and_then(|s| s.parse().ok())
-            .ok_or_else(|| bad("it has no step".to_owned()))?;
         let (e, f, d) = (config.members.len(), config.d_sae, config.d_in);
         let untied = config.arch != Arch::Tied;
         let zeros = |n: usize| vec![0.0; n];
@@ -97,7 +101,7 @@ impl Trainer {
             )));
         }
         gpu.write(&trainer.since, &since);
-        trainer.step = step;
+        trainer.step = saved.step;
         Ok(trainer)
     }
 

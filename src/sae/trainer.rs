@@ -487,10 +487,7 @@ impl Trainer {
             lr: p.lr,
             loss: Vec::new(),
             mse: squares.iter().map(|s| s / (rows * d)).collect(),
-            fvu: squares
-                .iter()
-                .map(|s| s / variance.max(f64::MIN_POSITIVE))
-                .collect(),
+            fvu: squares.iter().map(|s| s / variance).collect(),
             l0: active.iter().map(|a| a / rows).collect(),
             l1_norm: magnitudes.iter().map(|a| a / rows).collect(),
             // Without a dead latent the kernels left noise.

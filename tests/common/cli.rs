@@ -73,6 +73,37 @@ pub fn copy_model(from: &str, to: &Path) {
     }
 }
 
+/// The embedded model with its first layer alone: names it knows, and is quick.
+pub fn write_one_layer(to: &Path) {
+    copy_model("assets/inkling-4l", to);
+    let all = tensors(&to.join("model.safetensors"));
+    let names = all.names();
+    let first = names
+        .iter()
+        .filter(|n| !n.contains(".layers.") || n.contains(".layers.0."));
+    let first: Vec<NamedTensor> = first
+        .map(|name| {
+            let (values, shape) = all.f32(name).unwrap();
+            NamedTensor::f32(name.as_str(), &shape, &values)
+        })
+        .collect();
+    std::fs::write(
+        to.join("model.safetensors"),
+        serialize(&first, Default::default()).unwrap(),
+    )
+    .unwrap();
+    change_config(to, "num_hidden_layers", 1.into());
+}
+
+/// Sets a key of `config.json`.
+pub fn change_config(model: &Path, key: &str, value: serde_json::Value) {
+    let path = model.join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config[key] = value;
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
 /// Writes `text.txt`: the beginning of the embedded novels, `bytes` long.
 pub fn write_text(folder: &Path, bytes: usize) {
     let text = mosaec::data::embedded::text().unwrap();
