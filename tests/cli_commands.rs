@@ -171,22 +171,15 @@ fn check_report(path: &Path) {
 fn from_a_text_to_a_report() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-<<<<<<< HEAD
-    write_text(dir.path(), 24_000);
-    let text = "--text text.txt --context 32";
-    let site = format!("{text} --hook {HOOK}");
-    let said = ok(
-        dir.path(),
-        &format!("harvest {site} --max-tokens 2048 --out acts"),
-    );
-=======
     write_text(dir.path(), 14_000);
     write_one_layer(&at("small"));
     let text = "--model small --text text.txt --context 32";
     let hook = "blocks.0.hook_resid_post";
     let site = format!("{text} --hook {hook}");
-    let said = ok(dir.path(), &format!("harvest {site} --max-tokens 2048 --center --out acts"));
->>>>>>> cli
+    let said = ok(
+        dir.path(),
+        &format!("harvest {site} --max-tokens 2048 --center --out acts"),
+    );
     assert!(said.starts_with("2048 activations"), "{said}");
     let shard = tensors(&at(&format!("acts/{hook}.00000.safetensors")));
     assert_eq!(shard.shape("activations").unwrap(), [2048, 128]);
@@ -294,10 +287,9 @@ fn from_a_text_to_a_report() {
         &["64", "63"],
     );
 
-<<<<<<< HEAD
     let ioi = json(
         dir.path(),
-        &format!("ioi --sae topk/sae-1 {text} --prompts 4 --json"),
+        &format!("ioi --sae topk/sae-1 {text} --prompts 3 --json"),
     );
     keys(
         &ioi,
@@ -309,12 +301,7 @@ fn from_a_text_to_a_report() {
             "patching",
         ],
     );
-    assert_eq!(ioi["prompts"], 4);
-=======
-    let ioi = json(dir.path(), &format!("ioi --sae topk/sae-1 {text} --prompts 3 --json"));
-    keys(&ioi, &["prompts", "logit_diff", "accuracy", "residual_patching", "patching"]);
     assert_eq!(ioi["prompts"], 3);
->>>>>>> cli
     let lists = r#"{"NAMES": ["Mary", "John", "Anna", "Tom", "Emma"], "PLACES": ["store", "garden"], "OBJECTS": ["ring", "book"],
         "BABA_TEMPLATES": ["When [B] and [A] went to the [PLACE], [B] gave a [OBJECT] to [A]"]}"#;
     std::fs::write(at("mine.json"), lists).unwrap();

@@ -49,18 +49,13 @@ fn found(data: &ToyData, alphas: &[f64], (batch, steps, lr): (usize, u64, f64)) 
 
 #[test]
 fn known_features_are_found_in_a_band_of_l1() {
-<<<<<<< HEAD
     let data = ToyData {
         d: 32,
         features: 64,
         active: 3.0,
         seed: 1,
     };
-    let alphas = [1e-5, 6e-3, 9e-3, 5e-2];
-=======
-    let data = ToyData { d: 32, features: 64, active: 3.0, seed: 1 };
     let alphas = [1e-5, 5e-3, 6e-3, 5e-2];
->>>>>>> cli
     let mmcs = found(&data, &alphas, (512, 400, 2e-2));
     eprintln!("{alphas:?}: {mmcs:.3?}");
     assert!(mmcs[1] > 0.95 && mmcs[2] > 0.95, "{mmcs:?}");

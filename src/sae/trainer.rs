@@ -476,8 +476,11 @@ impl Trainer {
         let magnitudes = total(gpu, &p.magnitudes, e).await?;
         let aux = total(gpu, &p.aux, e).await?;
         let sums = total(gpu, &p.x_sums, self.config.d_in).await?;
-        let variance =
-            total(gpu, &p.x_squares, 1).await?[0] - sums.iter().map(|s| s * s).sum::<f64>() / rows;
+        let x_squares = total(gpu, &p.x_squares, 1).await?[0];
+        // A batch of equal rows has no variance; the floor keeps the share finite.
+        let variance = (x_squares - sums.iter().map(|s| s * s).sum::<f64>() / rows)
+            .max(1e-12 * x_squares)
+            .max(f64::MIN_POSITIVE);
         let dead = match &p.dead {
             Some(dead) => gpu.read_u32(dead).await?,
             None => vec![0; e],
