@@ -9,7 +9,7 @@ use mosaec::causal::{
 };
 use mosaec::data::{CounterRng, IoiSet, Tokenizer, embedded};
 use mosaec::eval::pca::{Pca, PcaError};
-use mosaec::gpu::{Gpu, GpuOptions, Tensor};
+use mosaec::gpu::{Gpu, Tensor};
 use mosaec::harvest::{Site, capture};
 use mosaec::model::{HookPoint, Model, Tokens};
 use mosaec::sae::files::Origin;
@@ -348,39 +348,4 @@ fn principal_components_of_a_known_covariance() {
         block_on(Pca::fit(&gpu, &[bad])),
         Err(PcaError::NotFinite { .. })
     ));
-}
-
-/// `cargo test --test causal -- --ignored --nocapture`: what the whole experiment takes.
-#[test]
-#[ignore = "a measurement"]
-fn seconds_of_the_experiment() {
-    let gpu = block_on(Gpu::open(&GpuOptions::default())).unwrap();
-    let model = Model::embedded(&gpu).unwrap();
-    let set = prompts(50);
-    let hook = hook("blocks.2.hook_resid_post");
-    let dense = random_sae(&gpu, model.config().d_model, 1024);
-    let sae = Sae {
-        arch: Arch::TopK,
-        k: Some(16),
-        ..dense
-    };
-    let pca = pca_of(&gpu, &model, &set, hook);
-    let start = std::time::Instant::now();
-    let mut last = 0.0;
-    let report = block_on(ioi_experiment(
-        &gpu,
-        &model,
-        &[("random", &sae)],
-        &set,
-        hook,
-        Some(&pca),
-        &mut |share| {
-            if share > last + 0.1 || share == 1.0 {
-                last = share;
-                eprintln!("{share:.2} after {:.1} s", start.elapsed().as_secs_f64());
-            }
-        },
-    ))
-    .unwrap();
-    eprintln!("{}", serde_json::to_string_pretty(&report).unwrap());
 }

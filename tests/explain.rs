@@ -3,10 +3,9 @@
 mod common;
 
 use std::sync::OnceLock;
-use std::time::Instant;
 
-use mosaec::data::{Contexts, TextSource, Tokenizer, embedded, rng};
-use mosaec::explain::{DescribeOptions, ExplainError, choose_features, collect, describe};
+use mosaec::data::{Contexts, Tokenizer, embedded, rng};
+use mosaec::explain::{DescribeOptions, ExplainError, collect, describe};
 use mosaec::gpu::{Gpu, GpuOptions};
 use mosaec::harvest::{Site, capture};
 use mosaec::model::{HookPoint, Model, Tokens};
@@ -349,40 +348,4 @@ fn examples_and_histograms_agree_with_the_firings() {
             d_sae: 64
         })
     ));
-}
-
-/// `cargo test --test explain -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-fn two_hundred_features_over_all_held_out_tokens() {
-    let b = bench();
-    let site = Site {
-        hook: HookPoint::resid_post(2),
-        center: false,
-    };
-    let all = Contexts::from_source(tokenizer(), &TextSource::embedded().unwrap(), 128).unwrap();
-    let contexts = &all.split_held_out(512).unwrap().1;
-    for k in [Some(16), None] {
-        let sae = random(&b.gpu, k, 1024);
-        let features = choose_features(&vec![0.5; 1024], 200, &[]);
-        let started = Instant::now();
-        block_on(collect(
-            &b.gpu,
-            &b.model,
-            site,
-            &sae,
-            contexts,
-            &features,
-            &mut |_| {},
-        ))
-        .unwrap();
-        let collected = started.elapsed().as_secs_f64();
-        let report = described(&b, site, &sae, contexts, &features);
-        let all = started.elapsed().as_secs_f64();
-        println!(
-            "k {k:?}: collect {collected:.1} s, describe {:.1} s",
-            all - collected
-        );
-        assert_eq!(report.features.len(), 200);
-    }
 }

@@ -1,15 +1,12 @@
 //! `mosaec eval`
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::common::{
-    load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, print_json, progress, split,
-};
+use super::common::{open_gpu, print_json, progress};
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
-use crate::eval::{EvalInput, Subject, evaluate};
-use crate::harvest::Site;
+use super::subject::Subject;
+use crate::eval::{EvalInput, evaluate};
 use crate::report::results::SaeEval;
-use crate::sae::{Sae, SaeError};
 
 /// Measure a dictionary's sparsity and fidelity on held-out text
 ///
@@ -32,35 +29,22 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The site an SAE was trained at, checked against the model.
-pub(super) fn site_of(sae: &Sae, hook: Option<&str>, model: &crate::model::Model) -> Result<Site> {
-    let name = hook.unwrap_or(&sae.origin.hook);
-    if name.is_empty() {
-        bail!("the SAE's cfg.json names no hook. Give --hook");
-    }
-    let site = Site {
-        hook: parse_hook(name, model)?,
-        center: sae.origin.centered,
-    };
-    let width = site.width(model)?;
-    if width != sae.d_in {
-        return Err(SaeError::Width {
-            d_in: sae.d_in,
-            hook: name.to_owned(),
-            width,
-        }
-        .into());
-    }
-    Ok(site)
-}
-
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let gpu = open_gpu(global).await?;
-    let sae = Sae::load(&gpu, &args.sae.sae)?;
-    let model = load_model(&gpu, &args.model)?;
-    let site = site_of(&sae, args.hook.as_deref(), &model)?;
-    let tokenizer = load_tokenizer(&args.model, &model)?;
-    let (_, held) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
+    let Subject {
+        sae,
+        model,
+        site,
+        held,
+        ..
+    } = Subject::open(
+        global,
+        &gpu,
+        &args.sae.sae,
+        &args.model,
+        &args.text,
+        args.hook.as_deref(),
+    )?;
     let bar = progress(global, "evaluating", held.tokens().len() as u64, "tokens");
     let input = EvalInput::Contexts {
         model: &model,
@@ -68,7 +52,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         site,
         effects: true,
     };
-    let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| {
+    let found = evaluate(&gpu, (&sae).into(), input, &mut |done| {
         bar.set_position(done)
     })
     .await?;

@@ -2,15 +2,12 @@
 
 use anyhow::{Result, bail};
 
-use super::common::{
-    load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split,
-};
-use super::eval::site_of;
+use super::common::{open_gpu, print_json, progress};
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
-use crate::eval::{EvalInput, Subject, evaluate};
+use super::subject::Subject;
+use crate::eval::{EvalInput, evaluate};
 use crate::explain::{DescribeOptions, choose_features, describe};
 use crate::report::results::FeatureReport;
-use crate::sae::Sae;
 
 /// Look at features: examples, tokens, what they promote, neighbours
 ///
@@ -38,9 +35,14 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let gpu = open_gpu(global).await?;
-    let sae = Sae::load(&gpu, &args.sae.sae)?;
-    let model = load_model(&gpu, &args.model)?;
-    let site = site_of(&sae, None, &model)?;
+    let Subject {
+        sae,
+        model,
+        site,
+        tokenizer,
+        held,
+        ..
+    } = Subject::open(global, &gpu, &args.sae.sae, &args.model, &args.text, None)?;
     if let Some(i) = args.feature.iter().find(|i| **i >= sae.d_sae) {
         bail!(
             "feature {i} does not exist: the dictionary has {} (0 to {})",
@@ -48,8 +50,6 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             sae.d_sae - 1
         );
     }
-    let tokenizer = load_tokenizer(&args.model, &model)?;
-    let (_, held) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let features = if args.feature.is_empty() {
         let bar = progress(global, "densities", held.tokens().len() as u64, "tokens");
         let input = EvalInput::Contexts {
@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             site,
             effects: false,
         };
-        let found = evaluate(&gpu, Subject::from(&sae), input, &mut |done| {
+        let found = evaluate(&gpu, (&sae).into(), input, &mut |done| {
             bar.set_position(done)
         })
         .await?;

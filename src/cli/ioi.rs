@@ -5,15 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::build_report::fit_pca;
-use super::common::{
-    load_contexts, load_model, load_tokenizer, open_gpu, print_json, progress, split,
-};
-use super::eval::site_of;
+use super::common::{open_gpu, print_json, progress};
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
+use super::subject::Subject;
 use crate::causal::ioi_experiment;
 use crate::data::{IoiSet, IoiTemplates};
 use crate::report::results::IoiReport;
-use crate::sae::Sae;
 
 /// The indirect-object experiment: behaviour, residual patching, patching by features against PCA
 ///
@@ -42,17 +39,20 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let gpu = open_gpu(global).await?;
-    let sae = Sae::load(&gpu, &args.sae.sae)?;
-    let model = load_model(&gpu, &args.model)?;
-    let site = site_of(&sae, None, &model)?;
-    let tokenizer = load_tokenizer(&args.model, &model)?;
+    let Subject {
+        sae,
+        model,
+        site,
+        tokenizer,
+        train,
+        ..
+    } = Subject::open(global, &gpu, &args.sae.sae, &args.model, &args.text, None)?;
     let templates = args
         .ioi_file
         .as_ref()
         .map(IoiTemplates::from_file)
         .transpose()?;
     let set = IoiSet::generate(&tokenizer, args.prompts, args.seed, templates.as_ref())?;
-    let (train, _) = split(load_contexts(global, &model, &tokenizer, &args.text)?)?;
     let pca = fit_pca(&gpu, &model, &train, site).await?;
     let bar = progress(global, "patching", 1000, "‰");
     let title = sae.title();

@@ -14,6 +14,7 @@ mod ioi;
 mod options;
 mod report;
 mod selftest;
+mod subject;
 mod train;
 
 use std::process::ExitCode;

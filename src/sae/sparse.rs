@@ -5,7 +5,6 @@
 use super::error::Result;
 use super::trainer::{Batch, Chunk, Gradients};
 use crate::gpu::{Gpu, Tensor};
-use crate::ops::column_sum::{Column, column_sum_into};
 use crate::ops::invert_entries::invert;
 use crate::ops::matmul::{Product, matmul};
 use crate::ops::sparse_decode::sparse_decode;
@@ -83,15 +82,6 @@ pub(super) fn accumulate(
         };
         sparse_gradients(gpu, &sources, false, &out.features)?;
         aux_error = Some(off);
-    }
-    if let Some(b_dec) = &out.b_dec {
-        let whole = Column {
-            tensor: b_dec,
-            stride: 1,
-            from_col: 0,
-            accumulate: !batch.first,
-        };
-        column_sum_into(gpu, &error, [members, rows, d], slope, whole)?;
     }
     Ok(Chunk {
         error,

@@ -12,7 +12,7 @@ use crate::data::rng::CounterRng;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::adam::{AdamStep, Gradient, adam};
 use crate::ops::clip_scale::clip_scale;
-use crate::ops::column_sum::column_sum;
+use crate::ops::column_sum::{Column, column_sum, column_sum_into};
 use crate::ops::count_above::count_above;
 use crate::ops::matmul::{Product, View, matmul};
 use crate::ops::project_rows::project_rows;
@@ -304,10 +304,21 @@ impl Trainer {
                 rows,
                 first: i == 0,
             };
-            done.push(match &self.ks {
+            let chunk = match &self.ks {
                 Some(ks) => sparse::accumulate(gpu, &weights, ks, aux.as_ref(), x, &batch, &out)?,
                 None => dense::accumulate(gpu, &weights, &self.l1, x, &batch, &out)?,
-            });
+            };
+            if let Some(b_dec) = &out.b_dec {
+                let whole = Column {
+                    tensor: b_dec,
+                    stride: 1,
+                    from_col: 0,
+                    accumulate: !batch.first,
+                };
+                let slope = batch.error_scale(d);
+                column_sum_into(gpu, &chunk.error, [e, x.rows(), d], slope, whole)?;
+            }
+            done.push(chunk);
         }
         if let Some(b_dec) = &out.b_dec {
             // x - b_dec enters the encoder: its share is -(gradient of b_enc) W_enc.
