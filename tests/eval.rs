@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use mosaec::data::{Contexts, TextSource, Tokenizer, embedded, rng};
+use mosaec::data::{Contexts, Tokenizer, embedded, rng};
 use mosaec::eval::{EvalError, EvalInput, Evaluated, Subject, evaluate, evaluate_all};
 use mosaec::gpu::{Gpu, GpuOptions, Tensor};
 use mosaec::harvest::{self, Site, capture};
@@ -251,13 +251,6 @@ fn what_cannot_be_evaluated_is_refused() {
     let input = EvalInput::Activations(&mut wide);
     let width = block_on(evaluate(&gpu, (&sae).into(), input, &mut |_| {}));
     assert!(matches!(width, Err(EvalError::Sae(_))), "{width:?}");
-}
-
-/// The last 512 contexts of 128 of the embedded text.
-fn held_out() -> Contexts {
-    let tokenizer = Tokenizer::from_bytes(embedded::MODEL_NAME, embedded::MODEL_TOKENIZER).unwrap();
-    let all = Contexts::from_source(&tokenizer, &TextSource::embedded().unwrap(), 128).unwrap();
-    all.split_held_out(512).unwrap().1
 }
 
 /// The first `n` contexts of 128 of the embedded text.
