@@ -55,8 +55,8 @@ fn products(gpu: &Gpu) -> Result<()> {
         let a = gpu.zeros(&[q.m * q.k])?;
         let b = gpu.zeros(&[q.k * q.n])?;
         let c = gpu.zeros(&[q.m * q.n])?;
-        for variant in [Variant::Uniform, Variant::Direct, Variant::Tiled] {
-            if variant == Variant::Uniform && !gpu.is_software() {
+        for variant in [Variant::Texels, Variant::Uniform, Variant::Tiled] {
+            if variant != Variant::Tiled && !gpu.is_software() {
                 continue;
             }
             let t = seconds(gpu, || {

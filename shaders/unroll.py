@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Writes the matrix products whose register tiles are unrolled: six files beside this one.
+"""Writes the matrix products whose register tiles are unrolled: files beside this one.
 
 A lane keeps a tile of C in registers. In WGSL that takes one named variable for each vec4 of the
 tile: drivers' compilers do not reliably unroll loops over an indexed local array, and one that is not
 unrolled lives in memory. Hence hundreds of lines that nobody should write, or edit, by hand.
 
-    python3 shaders/unroll.py          writes the six files
+    python3 shaders/unroll.py          writes the files
     python3 shaders/unroll.py --check  exits 1 if one of them differs from what would be written
 """
 
 import sys
 from pathlib import Path
+
+sys.dont_write_bytecode = True
+import unroll_texels  # noqa: E402
 
 HERE = Path(__file__).parent
 LANES = 8  # a workgroup, along n
@@ -270,6 +273,7 @@ def files():
         "matmul_uniform_nn": uniform_nn(rows=8, vecs=4, windows=8),
         "matmul_uniform_nn_narrow": uniform_nn(rows=16, vecs=1, windows=2),
     }
+    shaders |= unroll_texels.files()
     return {f"{name}.wgsl": "\n".join(lines) + "\n" for name, lines in shaders.items()}
 
 

@@ -32,6 +32,16 @@ fn every_kernel_agrees_with_its_reference() {
     });
 }
 
+/// As a browser would: other kernels are chosen.
+#[test]
+fn every_kernel_agrees_without_subgroups() {
+    run(&GpuOptions {
+        noise: true,
+        plain: true,
+        ..GpuOptions::default()
+    });
+}
+
 #[test]
 fn every_kernel_has_a_case() {
     let covered: std::collections::HashSet<_> = cases::all().iter().map(|c| c.kernel).collect();

@@ -14,6 +14,7 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
 // WebGPU's default limits.
 const STORAGE_BUFFERS: usize = 8;
+const STORAGE_TEXTURES: usize = 4;
 const UNIFORM_BUFFERS: usize = 12;
 const UNIFORM_BYTES: u32 = 65_536;
 const INVOCATIONS: u32 = 256;
@@ -43,18 +44,27 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(why()) }
 }
 
+/// What a kernel may use beyond WebGPU's minimum: nothing, or subgroups where it says so.
+fn capabilities(kernel: &Kernel) -> Capabilities {
+    if kernel.needs_subgroups() {
+        Capabilities::SUBGROUP
+    } else {
+        Capabilities::empty()
+    }
+}
+
 /// Parses and validates without any capability beyond what WebGPU always has.
 fn parse(kernel: &Kernel) -> Checked<(Module, ModuleInfo)> {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), capabilities(kernel))
         .validate(&module)
         .map_err(|e| e.emit_to_string(&source))?;
     Ok((module, info))
 }
 
 /// Calls `check` with the module of each variant, its override constants filled in.
-fn each_variant(check: impl Fn(&Module, &ModuleInfo) -> Checked) {
+fn each_variant(check: impl Fn(&Kernel, &Module, &ModuleInfo) -> Checked) {
     each(|kernel| {
         let (module, info) = parse(kernel)?;
         ensure(!kernel.variants.is_empty(), || "has no variant".to_owned())?;
@@ -70,7 +80,7 @@ fn each_variant(check: impl Fn(&Module, &ModuleInfo) -> Checked) {
                 &constants,
             )
             .map_err(|e| e.to_string())
-            .and_then(|(module, info)| check(&module, &info))
+            .and_then(|(module, info)| check(kernel, &module, &info))
             .map_err(|why| format!("{variant:?}: {why}"))?;
         }
         Ok(())
@@ -110,6 +120,7 @@ fn bindings_are_what_the_host_binds() {
                     Access::Write
                 }
                 AddressSpace::Storage { .. } => Access::Read,
+                AddressSpace::Handle => Access::Texels,
                 other => return Err(format!("{binding:?} is in {other:?}")),
             };
             found.push((binding.binding, access));
@@ -134,12 +145,13 @@ fn bindings_are_what_the_host_binds() {
 
 #[test]
 fn kernels_stay_within_default_limits() {
-    each_variant(|module, _| {
-        let (mut storage, mut uniform, mut workgroup) = (0, 0, 0);
+    each_variant(|_, module, _| {
+        let (mut storage, mut uniform, mut workgroup, mut textures) = (0, 0, 0, 0);
         for (_, variable) in module.global_variables.iter() {
             let size = module.types[variable.ty].inner.size(module.to_ctx());
             match variable.space {
                 AddressSpace::Storage { .. } => storage += 1,
+                AddressSpace::Handle => textures += 1,
                 AddressSpace::WorkGroup => workgroup += size.next_multiple_of(16),
                 AddressSpace::Uniform => {
                     uniform += 1;
@@ -153,6 +165,9 @@ fn kernels_stay_within_default_limits() {
         let [x, y, z] = module.entry_points[0].workgroup_size;
         ensure(storage <= STORAGE_BUFFERS, || {
             format!("{storage} storage buffers")
+        })?;
+        ensure(textures <= STORAGE_TEXTURES, || {
+            format!("{textures} storage textures")
         })?;
         ensure(uniform <= UNIFORM_BUFFERS, || {
             format!("{uniform} uniform buffers")
@@ -168,11 +183,16 @@ fn kernels_stay_within_default_limits() {
 
 #[test]
 fn kernels_translate_to_spirv() {
-    each_variant(|module, info| {
+    use spv::Capability::{GroupNonUniform, GroupNonUniformShuffle, Shader};
+    each_variant(|kernel, module, info| {
+        // What every Vulkan device has.
+        let mut allowed = vec![Shader];
+        if kernel.needs_subgroups() {
+            allowed.extend([GroupNonUniform, GroupNonUniformShuffle]);
+        }
         let options = spv::Options {
             lang_version: (1, 3),
-            // What every Vulkan device has.
-            capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+            capabilities: Some(allowed.into_iter().collect()),
             ..Default::default()
         };
         let pipeline = spv::PipelineOptions {
@@ -187,7 +207,7 @@ fn kernels_translate_to_spirv() {
 
 #[test]
 fn kernels_translate_to_msl() {
-    each_variant(|module, info| {
+    each_variant(|_, module, info| {
         let options = msl::Options {
             lang_version: (2, 4),
             ..Default::default()
@@ -205,7 +225,7 @@ fn kernels_translate_to_msl() {
 
 #[test]
 fn kernels_translate_to_hlsl() {
-    each_variant(|module, info| {
+    each_variant(|_, module, info| {
         let options = hlsl::Options {
             shader_model: hlsl::ShaderModel::V6_0,
             ..Default::default()
@@ -226,7 +246,7 @@ fn kernels_translate_to_hlsl() {
 
 #[test]
 fn kernels_translate_to_glsl_es() {
-    each_variant(|module, info| {
+    each_variant(|_, module, info| {
         // No binding map: blocks are bound by name.
         let options = glsl::Options {
             version: glsl::Version::new_gles(310),
@@ -312,7 +332,13 @@ fn tint_accepts_every_kernel() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     each(|kernel| {
         let file = dir.path().join(format!("{}.wgsl", kernel.name));
-        std::fs::write(&file, kernel.source()).map_err(|e| e.to_string())?;
+        // naga refuses the line that browsers ask for (wgpu #5555).
+        let enable = if kernel.needs_subgroups() {
+            "enable subgroups;\n"
+        } else {
+            ""
+        };
+        std::fs::write(&file, enable.to_owned() + &kernel.source()).map_err(|e| e.to_string())?;
         let output = Command::new("tint")
             .args(["--format", "wgsl", "-o"])
             .arg(dir.path().join("out.wgsl"))

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::common::{open_gpu, print_json, progress};
+use super::common::{open_gpu, print_json, progress, usage};
 use super::options::Global;
 use crate::ops::cases;
 
@@ -15,11 +15,22 @@ pub(super) struct Args {
     /// Print every case as JSON
     #[arg(long)]
     json: bool,
+    /// Only kernels with this in their name
+    #[arg(long, value_name = "PART")]
+    kernel: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let gpu = open_gpu(global).await?;
-    let all = cases::all();
+    let mut all = cases::all();
+    if let Some(part) = &args.kernel {
+        all.retain(|case| case.kernel.contains(part.as_str()));
+        if all.is_empty() {
+            return Err(usage(format!(
+                "--kernel {part}: no kernel has that in its name; without it all are listed"
+            )));
+        }
+    }
     let bar = progress(global, "self-test", all.len() as u64, "cases");
     let mut outcomes = Vec::new();
     for case in all {

@@ -10,6 +10,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Ask for WebGPU's default limits only, whatever the adapter could give. Tests use it.
     pub default_limits: bool,
+    /// Without what only some adapters have (subgroups): what a browser gets. Tests use it.
+    pub plain: bool,
     /// wgpu's back end that validates everything and executes nothing. Tests use it.
     pub noop: bool,
     /// Fill every new tensor with noise (NaN and large numbers), so that a kernel which reads what

@@ -1,8 +1,8 @@
 //! A kernel: a WGSL file, its bindings, and the pipelines made from it.
 //!
 //! Every kernel binds its parameters as a uniform at `@group(0) @binding(0)` and its tensors at
-//! bindings 1, 2, ...: as storage, or as [`WINDOW`]-sized uniform windows. Which, and whether it is
-//! written, is read off the WGSL text, so that it is written down once; a test compares that with
+//! bindings 1, 2, ...: as storage, as [`WINDOW`]-sized uniform windows, or as texels. Which, and whether
+//! it is written, is read off the WGSL text, so that it is written down once; a test compares that with
 //! naga's reflection.
 
 /// A kernel's name and text, made by [`crate::kernel!`].
@@ -21,6 +21,11 @@ impl Kernel {
         self.parts.join("\n")
     }
 
+    /// Whether it takes [`crate::gpu::Gpu::has_lanes`] to run.
+    pub fn needs_subgroups(&self) -> bool {
+        self.parts.iter().any(|part| part.contains("subgroup"))
+    }
+
     /// How each tensor is bound, in order of binding.
     pub fn accesses(&self) -> Vec<Access> {
         let mut found: Vec<(u32, Access)> = Vec::new();
@@ -33,6 +38,8 @@ impl Kernel {
             };
             let access = if rest.contains("var<uniform>") {
                 Access::Window
+            } else if rest.contains("texture_storage_2d<") {
+                Access::Texels
             } else if rest.contains("read_write") {
                 Access::Write
             } else {
@@ -58,6 +65,9 @@ pub enum Access {
     /// [`WINDOW`] bytes of it as a uniform. CPU rasterisers load uniforms about twelve times as fast
     /// as storage (docs/performance.md).
     Window,
+    /// All of it as a texture, four values to a texel ([`crate::gpu::TEXELS_ACROSS`] to a row); only
+    /// for f32 tensors whose use the host side knows to lie within the texture.
+    Texels,
 }
 
 /// Bytes of a uniform window: WebGPU's default limit on a uniform binding.
@@ -107,12 +117,26 @@ pub(super) fn build(device: &wgpu::Device, kernel: &Kernel, constants: &[(&str, 
         },
         count: None,
     };
+    let texels = |binding: usize| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: wgpu::TextureFormat::Rgba32Float,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
+        count: None,
+    };
     let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
     for (i, access) in kernel.accesses().into_iter().enumerate() {
         let ty = match access {
             Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
             Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
             Access::Window => wgpu::BufferBindingType::Uniform,
+            Access::Texels => {
+                entries.push(texels(i + 1));
+                continue;
+            }
         };
         entries.push(entry(i + 1, ty, false));
     }

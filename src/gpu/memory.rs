@@ -5,11 +5,13 @@
 //! they were recorded. Only uploads would overtake, and they flush the recorder first.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 
 use super::error::{GpuError, Result};
+use super::texels::{self, PooledTexture};
 
 /// The account: what tensors hold now, the most they ever held, and what the pool holds in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -25,6 +27,7 @@ pub struct MemoryAccount {
 #[derive(Default)]
 struct Shelves {
     free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
+    free_textures: HashMap<u32, Vec<(u64, wgpu::Texture, wgpu::TextureView)>>,
     account: MemoryAccount,
     next_id: u64,
 }
@@ -42,6 +45,10 @@ pub(super) struct PooledBuffer {
     pub(super) id: u64,
     size: u64,
     pool: Arc<Pool>,
+    /// Grows with every write that is recorded.
+    version: AtomicU64,
+    /// The texture that holds what the buffer held at a version.
+    texels: Mutex<Option<(u64, Arc<PooledTexture>)>>,
 }
 
 /// Eight classes between two powers of two: at most an eighth is wasted.
@@ -76,7 +83,14 @@ impl Pool {
         for (_, buffer) in shelves.free.drain().flat_map(|(_, list)| list) {
             buffer.destroy();
         }
-        shelves.account.held -= freed;
+        let mut textures = 0;
+        for (rows, list) in shelves.free_textures.drain() {
+            for (_, texture, _) in list {
+                texture.destroy();
+                textures += PooledTexture::bytes(rows);
+            }
+        }
+        shelves.account.held -= freed + textures;
     }
 
     pub(super) fn take(
@@ -105,7 +119,53 @@ impl Pool {
             id,
             size,
             pool: self.clone(),
+            version: AtomicU64::new(0),
+            texels: Mutex::new(None),
         })
+    }
+
+    fn take_texture(self: &Arc<Self>, device: &wgpu::Device, rows: u32) -> PooledTexture {
+        let reused = self
+            .lock()
+            .free_textures
+            .get_mut(&rows)
+            .and_then(Vec::pop);
+        let (id, texture, view) = reused.unwrap_or_else(|| {
+            let (texture, view) = texels::create(device, rows);
+            let mut shelves = self.lock();
+            shelves.account.held += PooledTexture::bytes(rows);
+            shelves.next_id += 1;
+            (shelves.next_id, texture, view)
+        });
+        let account = &mut self.lock().account;
+        account.in_use += PooledTexture::bytes(rows);
+        account.peak = account.peak.max(account.in_use);
+        PooledTexture {
+            texture: Some(texture),
+            view,
+            id,
+            rows,
+            pool: self.clone(),
+        }
+    }
+
+    pub(super) fn give_texture(&self, texture: &mut PooledTexture) {
+        let mut shelves = self.lock();
+        shelves.account.in_use -= PooledTexture::bytes(texture.rows);
+        if let Some(raw) = texture.texture.take() {
+            let entry = (texture.id, raw, texture.view.clone());
+            shelves
+                .free_textures
+                .entry(texture.rows)
+                .or_default()
+                .push(entry);
+        }
+    }
+}
+
+impl Drop for PooledTexture {
+    fn drop(&mut self) {
+        self.pool.clone().give_texture(self);
     }
 }
 
@@ -133,6 +193,37 @@ fn create(device: &wgpu::Device, size: u64, what: &str, in_use: u64) -> Result<w
 }
 
 impl PooledBuffer {
+    /// Says that a write has been recorded.
+    pub(super) fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The first `bytes` as a texture, filled by `copy` unless nothing was written since the last time.
+    pub(super) fn texels(
+        &self,
+        device: &wgpu::Device,
+        bytes: u64,
+        copy: impl FnOnce(&PooledTexture),
+    ) -> Arc<PooledTexture> {
+        let version = self.version.load(Ordering::Relaxed);
+        let mut kept = self.texels.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = texels::rows_for(bytes);
+        if let Some((of, texture)) = &*kept
+            && *of == version
+            && texture.rows == rows
+        {
+            return texture.clone();
+        }
+        // One of the right size is filled anew.
+        let texture = match kept.take() {
+            Some((_, texture)) if texture.rows == rows => texture,
+            _ => Arc::new(self.pool.take_texture(device, rows)),
+        };
+        copy(&texture);
+        *kept = Some((version, texture.clone()));
+        texture
+    }
+
     pub(super) fn raw(&self) -> &wgpu::Buffer {
         match &self.buffer {
             Some(buffer) => buffer,

@@ -6,6 +6,7 @@ mod kernel;
 mod memory;
 mod recorder;
 mod tensor;
+mod texels;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ pub use error::{GpuError, Result};
 pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
 pub use tensor::{DType, Tensor};
+pub use texels::TEXELS_ACROSS;
 
 use kernel::Pipeline;
 use memory::Pool;
@@ -33,6 +35,8 @@ struct Inner {
     queue: wgpu::Queue,
     description: AdapterDescription,
     limits: wgpu::Limits,
+    /// Software adapter with subgroups of at least eight lanes.
+    lanes: bool,
     noise: bool,
     /// Seconds and dispatches by kernel, where [`GpuOptions::profile`] asks for them.
     profile: Option<Mutex<HashMap<&'static str, (f64, u64)>>>,
@@ -66,10 +70,20 @@ impl Gpu {
             limits.max_buffer_size = have.max_buffer_size;
             limits.max_storage_buffer_binding_size = have.max_storage_buffer_binding_size;
         }
+        let info = adapter.get_info();
+        let lanes = !options.plain
+            && info.device_type == wgpu::DeviceType::Cpu
+            && info.subgroup_min_size >= 8
+            && adapter.features().contains(wgpu::Features::SUBGROUP);
+        let features = if lanes {
+            wgpu::Features::SUBGROUP
+        } else {
+            wgpu::Features::empty()
+        };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mosaec"),
-                required_features: wgpu::Features::empty(),
+                required_features: features,
                 required_limits: limits.clone(),
                 ..Default::default()
             })
@@ -102,6 +116,7 @@ impl Gpu {
             queue,
             description,
             limits,
+            lanes,
             noise: options.noise,
             profile: options.profile.then(Mutex::default),
             pool: Arc::default(),
@@ -121,6 +136,17 @@ impl Gpu {
     /// Whether the adapter is a CPU rasteriser, where kernels without workgroup memory win.
     pub fn is_software(&self) -> bool {
         self.0.description.kind == "software"
+    }
+
+    /// Whether kernels that read tensors as texels and shuffle among eight lanes run here: a CPU
+    /// rasteriser with subgroups. Browsers offer none through wgpu.
+    pub fn has_lanes(&self) -> bool {
+        self.0.lanes
+    }
+
+    /// Whether all of `tensor` fits into one texture.
+    pub fn fits_texels(&self, tensor: &Tensor) -> bool {
+        texels::rows_for(tensor.bytes()) <= self.0.limits.max_texture_dimension_2d
     }
 
     /// Largest tensor that one kernel can see, in bytes.
@@ -251,6 +277,7 @@ impl Gpu {
 
     /// Sets all words to zero, in order with the recorded work.
     pub fn clear(&self, tensor: &Tensor) {
+        tensor.buffer.touch();
         lock(&self.0.recorder).clear(&self.0.device, tensor.buffer.raw());
     }
 
@@ -277,6 +304,7 @@ impl Gpu {
             return;
         }
         self.flush();
+        tensor.buffer.touch();
         self.0.queue.write_buffer(tensor.buffer.raw(), 0, bytes);
     }
 
@@ -321,6 +349,7 @@ impl Gpu {
             });
         }
         if words > 0 {
+            to.buffer.touch();
             lock(&self.0.recorder).copy(
                 &self.0.device,
                 (from.buffer.raw(), 4 * from_at as u64),

@@ -6,8 +6,11 @@
 
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use super::kernel::{Access, Pipeline, SLOT, WINDOW};
 use super::tensor::Tensor;
+use super::texels::{self, PooledTexture};
 
 /// Dispatches per submission.
 pub(super) const PORTION: usize = 64;
@@ -58,6 +61,18 @@ impl Recorder {
         tensors: &[(&Tensor, u64)],
         groups: [u32; 3],
     ) {
+        let textures: Vec<Option<Arc<PooledTexture>>> = tensors
+            .iter()
+            .zip(&pipeline.accesses)
+            .map(|((tensor, _), access)| {
+                (*access == Access::Texels).then(|| self.texels(device, tensor))
+            })
+            .collect();
+        for ((tensor, _), access) in tensors.iter().zip(&pipeline.accesses) {
+            if *access == Access::Write {
+                tensor.buffer.touch();
+            }
+        }
         let offset = self.params.len() as u32;
         self.params.extend_from_slice(params);
         self.params.resize(offset as usize + SLOT as usize, 0);
@@ -66,7 +81,11 @@ impl Recorder {
             pipeline_id,
             tensors
                 .iter()
-                .map(|(t, at)| [t.buffer.id, *at, t.bytes()])
+                .zip(&textures)
+                .map(|((t, at), texture)| match texture {
+                    Some(texture) => [texture.id, 0, 0],
+                    None => [t.buffer.id, *at, t.bytes()],
+                })
                 .collect(),
         );
         if self.groups.len() >= CACHED_GROUPS {
@@ -82,10 +101,12 @@ impl Recorder {
                     size: wgpu::BufferSize::new(SLOT),
                 }),
             }];
-            entries.extend(tensors.iter().zip(&pipeline.accesses).enumerate().map(
-                |(i, ((tensor, at), access))| wgpu::BindGroupEntry {
-                    binding: i as u32 + 1,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            for (i, ((tensor, at), access)) in
+                tensors.iter().zip(&pipeline.accesses).enumerate()
+            {
+                let resource = match &textures[i] {
+                    Some(texture) => wgpu::BindingResource::TextureView(&texture.view),
+                    None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                         buffer: tensor.buffer.raw(),
                         offset: *at,
                         size: match access {
@@ -94,8 +115,12 @@ impl Recorder {
                             _ => wgpu::BufferSize::new(tensor.bytes().max(4)),
                         },
                     }),
-                },
-            ));
+                };
+                entries.push(wgpu::BindGroupEntry {
+                    binding: i as u32 + 1,
+                    resource,
+                });
+            }
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &pipeline.layout,
@@ -120,6 +145,17 @@ impl Recorder {
         if self.params.len() >= SLOT as usize * PORTION {
             self.submit(device, queue);
         }
+    }
+
+    /// The tensor's values as a texture; records the copy if they have changed since the last one.
+    fn texels(&mut self, device: &wgpu::Device, tensor: &Tensor) -> Arc<PooledTexture> {
+        let buffer = &tensor.buffer;
+        buffer.texels(device, tensor.bytes(), |texture| {
+            if let Some(to) = &texture.texture {
+                self.pass = None;
+                texels::copy(self.encoder(device), buffer.raw(), tensor.bytes(), to);
+            }
+        })
     }
 
     /// Records a copy, in order with the dispatches.

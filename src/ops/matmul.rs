@@ -7,6 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
+use super::matmul_texel::{self, matmul_texel};
 use super::matmul_uniform::{self, matmul_uniform};
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
@@ -164,7 +165,7 @@ impl Product {
 
 /// Work in one dispatch: about 100 ms at 20 GFLOP/s (a software adapter on two cores) and at
 /// 1 TFLOP/s (a slow GPU).
-fn flops_per_dispatch(gpu: &Gpu) -> f64 {
+pub(super) fn flops_per_dispatch(gpu: &Gpu) -> f64 {
     if gpu.is_software() { 2e9 } else { 1e11 }
 }
 
@@ -179,6 +180,8 @@ pub enum Variant {
     Tiled,
     /// Uniform windows, or direct loads where the layout does not allow them.
     Uniform,
+    /// Texels and shuffles, or uniform windows where adapter or layout do not allow them.
+    Texels,
 }
 
 /// Records `product` into `c`. `bias`: `[n]` or `[outer, n]`, added to every row.
@@ -221,11 +224,16 @@ pub fn matmul_by(
         let biases = if q.bias_per_outer { q.outer } else { 1 };
         bias.expect_len("matmul", "bias", biases * q.n)?;
     }
+    let texels = matches!(variant, Variant::Texels)
+        || (variant == Variant::Auto && q.m * q.n * q.k > 1 << 12);
+    if texels && matmul_texel(gpu, q, a, b, bias, c)? {
+        return Ok(());
+    }
     let windows = match variant {
         // By the size of one product, so that a member of an ensemble is computed as it would be alone.
         Variant::Auto => gpu.is_software() && q.m * q.n * q.k > 1 << 16,
         // Elsewhere buffers are not padded to whole windows.
-        Variant::Uniform => gpu.is_software(),
+        Variant::Uniform | Variant::Texels => gpu.is_software(),
         Variant::Direct | Variant::Tiled => false,
     };
     if windows && matmul_uniform(gpu, q, a, b, bias, c)? {
@@ -233,7 +241,7 @@ pub fn matmul_by(
     }
     let direct = match variant {
         Variant::Auto => gpu.is_software(),
-        Variant::Direct | Variant::Uniform => true,
+        Variant::Direct | Variant::Uniform | Variant::Texels => true,
         Variant::Tiled => false,
     };
     // The direct kernels want one axis of B contiguous, and nt wants A contiguous in k.
@@ -341,6 +349,13 @@ pub fn reference(q: &Product, a: &[f64], b: &[f64], bias: Option<&[f64]>, c: &mu
     }
 }
 
+const VARIANTS: [Variant; 4] = [
+    Variant::Direct,
+    Variant::Tiled,
+    Variant::Uniform,
+    Variant::Texels,
+];
+
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -354,13 +369,15 @@ pub fn cases() -> Vec<Case> {
         (3, 260, 40),
         (150, 200, 132),
         (20, 132, 1028),
+        (40, 72, 36),
+        (5, 72, 36),
     ] {
         for (form, product) in [
             ("nt", Product::nt(m, n, k)),
             ("nn", Product::new(m, n, k)),
             ("tn", Product::tn(m, n, k)),
         ] {
-            for variant in [Variant::Direct, Variant::Tiled, Variant::Uniform] {
+            for variant in VARIANTS {
                 for (bias, accumulate) in [(false, false), (true, true)] {
                     let product = Product {
                         accumulate,
@@ -419,7 +436,7 @@ pub fn cases() -> Vec<Case> {
             ..Product::new(seq, dh, seq)
         }
     };
-    for variant in [Variant::Direct, Variant::Tiled, Variant::Uniform] {
+    for variant in VARIANTS {
         let (q, s) = (batch * seq * heads * dh, batch * heads * seq * seq);
         let members = ensemble();
         let (x, w) = (members.m * members.k, 3 * members.n * members.k);
@@ -467,9 +484,12 @@ fn case(what: String, variant: Variant, q: Product, a: usize, b: usize, bias: bo
     let nt = q.b.row == 1 && q.a.col == 1 && q.b.col != 1;
     let name = match (variant, nt, q.n <= 32) {
         (Variant::Tiled, ..) => TILED.name,
-        (Variant::Uniform, true, _) => matmul_uniform::NT.name,
-        (Variant::Uniform, false, true) => matmul_uniform::NN_NARROW.name,
-        (Variant::Uniform, false, false) => matmul_uniform::NN.name,
+        (Variant::Texels, ..) if matmul_texel::kernel(&q).is_some() => {
+            matmul_texel::kernel(&q).map_or("", |k| k.name)
+        }
+        (Variant::Uniform | Variant::Texels, true, _) => matmul_uniform::NT.name,
+        (Variant::Uniform | Variant::Texels, false, true) => matmul_uniform::NN_NARROW.name,
+        (Variant::Uniform | Variant::Texels, false, false) => matmul_uniform::NN.name,
         (_, true, _) => DIRECT_NT.name,
         (_, false, true) => DIRECT_NN_NARROW.name,
         (_, false, false) => DIRECT_NN.name,

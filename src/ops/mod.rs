@@ -18,6 +18,7 @@ pub mod kl_divergence;
 pub mod mark_entries;
 pub mod mask_causal;
 pub mod matmul;
+pub mod matmul_texel;
 pub mod matmul_uniform;
 pub mod norm;
 pub mod project_rows;
@@ -46,6 +47,14 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::DIRECT_NN,
     &matmul::DIRECT_NN_NARROW,
     &matmul::TILED,
+    &matmul_texel::NT,
+    &matmul_texel::NT_NARROW,
+    &matmul_texel::NT_FEW,
+    &matmul_texel::NN,
+    &matmul_texel::NN_NARROW,
+    &matmul_texel::NN_FEW,
+    &matmul_texel::TN,
+    &matmul_texel::TN_NARROW,
     &matmul_uniform::NT,
     &matmul_uniform::NN,
     &matmul_uniform::NN_NARROW,
