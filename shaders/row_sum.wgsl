@@ -1,4 +1,4 @@
-// out[r] = sum_c f(x[r, c]); kind 0: x, 1: x^2, 2: x > 0, 3: |x|, 4: not finite
+// out[r] = sum_c f(x[r, c]); kind 0: x, 1: x^2, 2: x > 0, 3: |x|, 4: not finite, 5: its bits as u32
 //
 // x: [rows, cols], out: [rows]. One workgroup of 64 lanes a row, tree reduction, deterministic; grid
 // folded. Tolerance: 1e-5 of the sum of magnitudes. Kind 4 tests bits: a driver may drop NaN tests.
@@ -20,6 +20,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       case 1u: { sum += v * v; }
       case 2u: { sum += select(0.0, 1.0, v > 0.0); }
       case 3u: { sum += abs(v); }
+      case 5u: { sum += f32(bitcast<u32>(v)); }
       default: { sum += select(0.0, 1.0, (bitcast<u32>(v) & 0x7f800000u) == 0x7f800000u); }
     }
   }

@@ -1,18 +1,21 @@
-// The ks[member] largest of each row, as a list: index[r, 0..k), value[r, 0..k) = max(x, 0)
+// The ks[member] largest of each row, as a list: index and value (max(x, 0)), by rising column
 //
-// x: [rows, cols]; index: u32 [rows, k], value: [rows, k]; ks: u32 [members], 0 < ks <= k and <= cols;
-// what a list has beyond its ks is (0, 0.0). Members of an ensemble lie one after another: row r
-// belongs to member r / rows_per_member. With `masked`, only columns with
+// x: [members * rows_here, cols]; row r of member m is row row0 + r of its member's lists. Lists of k slots
+// lie at m * per_member + base + (row0 + r) * k of index (u32) and value. ks: u32 [members], 0 < ks <= k
+// and <= cols; what a list has beyond its ks is (0, 0.0). With `masked`, only columns with
 // since[member, col] > limit take part; where fewer than k do, the rest of the list is (0, 0.0), and a
-// member without any (count[member] = 0) leaves its list alone.
-// Ties go to the lowest column. The order of a list is fixed (by lane, then column), not sorted.
+// member without any (count[member] = 0) leaves its lists alone. Ties go to the lowest column.
 //
-// One workgroup of WG lanes a row. Bisection on order-preserving u32 keys (sign bit flipped) for the
-// largest key that at least k columns reach, ended early when exactly k do; ties by a second bisection
-// on the column. Deterministic: integer counts only. Exact.
-struct Params { rows: u32, cols: u32, k: u32, rows_per_member: u32, masked: u32, limit: u32 }
+// One workgroup of WG lanes a row. The row is read once: the largest key of each block of `block` columns
+// stays in workgroup memory. At least k blocks reach the k-th largest of these, so what is wanted lies in
+// the blocks that do; their keys (if they fit, else the whole row) are searched for the largest cut that
+// k of them reach, bit by bit. Keys are order-preserving u32 (sign bit flipped), 0 = takes no part.
+// Deterministic: integer counts only. Exact.
+struct Params {
+  rows: u32, cols: u32, k: u32, rows_here: u32, row0: u32, base: u32, per_member: u32,
+  masked: u32, limit: u32, block: u32,
+}
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> since: array<u32>;
 @group(0) @binding(3) var<storage, read> count: array<u32>;
 @group(0) @binding(4) var<storage, read> ks: array<u32>;
@@ -20,10 +23,22 @@ struct Params { rows: u32, cols: u32, k: u32, rows_per_member: u32, masked: u32,
 @group(0) @binding(6) var<storage, read_write> value: array<f32>;
 
 override WG: u32 = 64u;
-// 1: keep a lane's keys in private memory (CPU rasterisers, where that is a plain array).
-override CACHED: u32 = 0u;
+const KEYS = 2048u;
+const CHOSEN = 512u;
+var<workgroup> keys: array<u32, 2048>;
+var<workgroup> chosen: array<u32, 512>;
 var<workgroup> counts: array<u32, 64>;
-var<private> cache: array<u32, 128>;
+var<workgroup> equals: array<u32, 64>;
+
+fn order(v: f32) -> u32 {
+  let bits = bitcast<u32>(v);
+  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+}
+
+fn open(row: u32, col: u32) -> bool {
+  if (col >= p.cols) { return false; }
+  return p.masked == 0u || since[(row / p.rows_here) * p.cols + col] > p.limit;
+}
 
 fn total(lane: u32, n: u32) -> u32 {
   counts[lane] = n;
@@ -38,16 +53,47 @@ fn total(lane: u32, n: u32) -> u32 {
   return sum;
 }
 
-// 0 = takes no part; every real number's key is above it.
-fn load(row: u32, col: u32) -> u32 {
-  if (p.masked != 0u && since[(row / p.rows_per_member) * p.cols + col] <= p.limit) { return 0u; }
-  let bits = bitcast<u32>(x[row * p.cols + col]);
-  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+fn largest(lane: u32, n: u32) -> u32 {
+  counts[lane] = n;
+  workgroupBarrier();
+  for (var s = WG / 2u; s > 0u; s >>= 1u) {
+    if (lane < s) { counts[lane] = max(counts[lane], counts[lane + s]); }
+    workgroupBarrier();
+  }
+  let most = workgroupUniformLoad(&counts[0]);
+  workgroupBarrier();
+  return most;
 }
 
-fn key(row: u32, col: u32) -> u32 {
-  if (CACHED != 0u) { return cache[col / WG]; }
-  return load(row, col);
+// The i-th key of what is searched: of `keys`, or of the row itself.
+fn key(direct: bool, row: u32, i: u32) -> u32 {
+  if (!direct) { return keys[i]; }
+  if (!open(row, i)) { return 0u; }
+  return order(x1(row * p.cols + i));
+}
+
+// The largest cut that at least `want` of n keys reach, and how many do; ended early once at most
+// want + slack do. All keys are <= best, and at least `want` reach `from`.
+fn search(lane: u32, row: u32, direct: bool, n: u32, want: u32, slack: u32, from_key: u32, best: u32) -> vec2<u32> {
+  var cut = 0u;
+  var reached = n;
+  for (var bit = 31u; bit < 32u && reached > want + slack; bit--) {
+    let probe = cut | (1u << bit);
+    if (probe <= best) {
+      if (probe <= from_key) {
+        cut = probe;
+      } else {
+        var c = 0u;
+        for (var i = lane; i < n; i += WG) { c += select(0u, 1u, key(direct, row, i) >= probe); }
+        let all = total(lane, c);
+        if (all >= want) {
+          cut = probe;
+          reached = all;
+        }
+      }
+    }
+  }
+  return vec2<u32>(cut, reached);
 }
 
 @compute @workgroup_size(WG, 1, 1)
@@ -55,64 +101,100 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         @builtin(local_invocation_index) lane: u32) {
   let row = flat_group(wid, nwg);
   if (row >= p.rows) { return; }
-  if (p.masked != 0u && count[row / p.rows_per_member] == 0u) { return; }
-  let k = ks[row / p.rows_per_member];
-  if (CACHED != 0u) {
-    for (var c = lane; c < p.cols; c += WG) { cache[c / WG] = load(row, c); }
-  }
-  // Largest `cut` with at least `want` keys >= cut.
-  var cut = 0u;
-  var reached = p.cols;
-  for (var bit = 31u; bit < 32u && reached != k; bit--) {
-    let probe = cut | (1u << bit);
-    var n = 0u;
-    for (var c = lane; c < p.cols; c += WG) { n += select(0u, 1u, key(row, c) >= probe); }
-    let all = total(lane, n);
-    if (all >= k) {
-      cut = probe;
-      reached = all;
-    }
-  }
-  // Among equals at the cut, columns below `bound` are taken.
-  var bound = p.cols;
-  if (reached > k) {
-    var above = 0u;
-    for (var c = lane; c < p.cols; c += WG) { above += select(0u, 1u, key(row, c) > cut); }
-    let want = k - total(lane, above);
-    var low = 0u;
-    var high = p.cols;
-    while (low < high) {
-      let middle = (low + high) / 2u;
-      var n = 0u;
-      for (var c = lane; c < middle; c += WG) { n += select(0u, 1u, key(row, c) == cut); }
-      if (total(lane, n) >= want) { high = middle; } else { low = middle + 1u; }
-    }
-    bound = high;
-  }
+  let member = row / p.rows_here;
+  if (p.masked != 0u && count[member] == 0u) { return; }
+  let k = ks[member];
+  let blocks = (p.cols + p.block - 1u) / p.block;
+
   var mine = 0u;
-  for (var c = lane; c < p.cols; c += WG) {
-    let v = key(row, c);
-    if (v > cut || (v == cut && c < bound)) { mine++; }
-  }
-  counts[lane] = mine;
-  workgroupBarrier();
-  for (var j = k + lane; j < p.k; j += WG) {
-    index[row * p.k + j] = 0u;
-    value[row * p.k + j] = 0.0;
-  }
-  var at = row * p.k;
-  for (var i = 0u; i < lane; i++) { at += counts[i]; }
-  for (var c = lane; c < p.cols; c += WG) {
-    let v = key(row, c);
-    if (v > cut || (v == cut && c < bound)) {
-      if (v == 0u) {
-        index[at] = 0u;
-        value[at] = 0.0;
-      } else {
-        index[at] = c;
-        value[at] = max(x[row * p.cols + c], 0.0);
-      }
-      at++;
+  for (var b = lane; b < blocks; b += WG) {
+    var most = 0u;
+    for (var c = b * p.block; c < (b + 1u) * p.block; c += 4u) {
+      let v = x4(row * p.cols + c);
+      if (open(row, c)) { most = max(most, order(v.x)); }
+      if (open(row, c + 1u)) { most = max(most, order(v.y)); }
+      if (open(row, c + 2u)) { most = max(most, order(v.z)); }
+      if (open(row, c + 3u)) { most = max(most, order(v.w)); }
     }
+    keys[b] = most;
+    mine = max(mine, most);
+  }
+  let best = largest(lane, mine);
+  let floor = search(lane, row, false, blocks, min(k, blocks), k / 2u, 0u, best).x;
+
+  // The blocks that reach it, in order.
+  var per = (blocks + WG - 1u) / WG;
+  var n = 0u;
+  for (var b = lane * per; b < min(blocks, (lane + 1u) * per); b++) { n += select(0u, 1u, keys[b] >= floor); }
+  let listed = total(lane, n);
+  let direct = listed > CHOSEN || listed * p.block > KEYS;
+  var size = p.cols;
+  if (!direct) {
+    size = listed * p.block;
+    counts[lane] = n;
+    workgroupBarrier();
+    var to = 0u;
+    for (var i = 0u; i < lane; i++) { to += counts[i]; }
+    for (var b = lane * per; b < min(blocks, (lane + 1u) * per); b++) {
+      if (keys[b] >= floor) {
+        chosen[to] = b;
+        to++;
+      }
+    }
+    workgroupBarrier();
+    for (var i = 4u * lane; i < size; i += 4u * WG) {
+      let c = chosen[i / p.block] * p.block + i % p.block;
+      let v = x4(row * p.cols + c);
+      keys[i] = select(0u, order(v.x), open(row, c));
+      keys[i + 1u] = select(0u, order(v.y), open(row, c + 1u));
+      keys[i + 2u] = select(0u, order(v.z), open(row, c + 2u));
+      keys[i + 3u] = select(0u, order(v.w), open(row, c + 3u));
+    }
+    workgroupBarrier();
+  }
+  let cut = search(lane, row, direct, size, k, 0u, floor, best).x;
+
+  // Above the cut all are taken; of those at it the first ones, until there are k.
+  per = (size + WG - 1u) / WG;
+  let first = min(size, lane * per);
+  let past = min(size, first + per);
+  var above = 0u;
+  var equal = 0u;
+  for (var i = first; i < past; i++) {
+    let q = key(direct, row, i);
+    above += select(0u, 1u, q > cut);
+    equal += select(0u, 1u, q == cut);
+  }
+  counts[lane] = above;
+  equals[lane] = equal;
+  workgroupBarrier();
+  above = 0u;
+  equal = 0u;
+  var all = 0u;
+  for (var i = 0u; i < WG; i++) {
+    if (i < lane) {
+      above += counts[i];
+      equal += equals[i];
+    }
+    all += counts[i];
+  }
+  let ties = k - all;
+  let list = member * p.per_member + p.base + (p.row0 + row % p.rows_here) * p.k;
+  for (var i = first; i < past; i++) {
+    let q = key(direct, row, i);
+    if (q > cut || (q == cut && equal < ties)) {
+      let at = list + above + min(equal, ties);
+      var c = i;
+      if (!direct) { c = chosen[i / p.block] * p.block + i % p.block; }
+      let bits = select(~q, q & 0x7fffffffu, (q & 0x80000000u) != 0u);
+      index[at] = select(c, 0u, q == 0u);
+      value[at] = select(max(bitcast<f32>(bits), 0.0), 0.0, q == 0u);
+    }
+    above += select(0u, 1u, q > cut);
+    equal += select(0u, 1u, q == cut);
+  }
+  for (var j = k + lane; j < p.k; j += WG) {
+    index[list + j] = 0u;
+    value[list + j] = 0.0;
   }
 }

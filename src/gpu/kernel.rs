@@ -7,8 +7,10 @@
 
 /// A kernel's name and text, made by [`crate::kernel!`].
 pub struct Kernel {
-    /// Name of the WGSL file.
+    /// Its name; two kernels of one file differ in the library files that they use.
     pub name: &'static str,
+    /// Name of the WGSL file.
+    pub file: &'static str,
     /// The files of `shaders/lib/` that it uses, then its own.
     pub parts: &'static [&'static str],
     /// Every set of override constants in use; tests check all of them.
@@ -75,12 +77,17 @@ pub const WINDOW: u64 = 65_536;
 
 /// Declares a kernel from `shaders/<name>.wgsl`, with the library files it uses.
 ///
-/// `kernel!("softmax", lib: ["reduce"])`; an optional list of constant sets follows.
+/// `kernel!("softmax", lib: ["reduce"])`; an optional list of constant sets follows. `named: "other"`
+/// before the library files names a second kernel made of the same file with others of these.
 #[macro_export]
 macro_rules! kernel {
     ($name:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?) => {
+        $crate::kernel!($name, named: $name $(, lib: [$($lib),*])? $(, variants: $variants)?)
+    };
+    ($name:literal, named: $own:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?) => {
         $crate::gpu::Kernel {
-            name: $name,
+            name: $own,
+            file: $name,
             parts: &[
                 $($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $lib, ".wgsl")),)*)?
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),

@@ -125,11 +125,7 @@ impl Pool {
     }
 
     fn take_texture(self: &Arc<Self>, device: &wgpu::Device, rows: u32) -> PooledTexture {
-        let reused = self
-            .lock()
-            .free_textures
-            .get_mut(&rows)
-            .and_then(Vec::pop);
+        let reused = self.lock().free_textures.get_mut(&rows).and_then(Vec::pop);
         let (id, texture, view) = reused.unwrap_or_else(|| {
             let (texture, view) = texels::create(device, rows);
             let mut shelves = self.lock();
@@ -196,6 +192,10 @@ impl PooledBuffer {
     /// Says that a write has been recorded.
     pub(super) fn touch(&self) {
         self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn forget_texels(&self) {
+        *self.texels.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The first `bytes` as a texture, filled by `copy` unless nothing was written since the last time.

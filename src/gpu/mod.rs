@@ -149,6 +149,11 @@ impl Gpu {
         texels::rows_for(tensor.bytes()) <= self.0.limits.max_texture_dimension_2d
     }
 
+    /// Gives back the texture of a tensor that no kernel will read as texels for a while.
+    pub fn forget_texels(&self, tensor: &Tensor) {
+        tensor.buffer.forget_texels();
+    }
+
     /// Largest tensor that one kernel can see, in bytes.
     pub fn max_binding(&self) -> u64 {
         self.0

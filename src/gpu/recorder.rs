@@ -101,9 +101,7 @@ impl Recorder {
                     size: wgpu::BufferSize::new(SLOT),
                 }),
             }];
-            for (i, ((tensor, at), access)) in
-                tensors.iter().zip(&pipeline.accesses).enumerate()
-            {
+            for (i, ((tensor, at), access)) in tensors.iter().zip(&pipeline.accesses).enumerate() {
                 let resource = match &textures[i] {
                     Some(texture) => wgpu::BindingResource::TextureView(&texture.view),
                     None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -41,6 +41,18 @@ pub struct AdamStep {
     pub t: u64,
 }
 
+impl AdamStep {
+    /// lr / (1 - beta1^t), what multiplies the first moment.
+    pub(super) fn rate(&self) -> f32 {
+        (self.lr / (1.0 - self.beta1.powf(self.t as f64))) as f32
+    }
+
+    /// 1 / sqrt(1 - beta2^t), what multiplies the root of the second.
+    pub(super) fn correction(&self) -> f32 {
+        (1.0 / (1.0 - self.beta2.powf(self.t as f64)).sqrt()) as f32
+    }
+}
+
 /// The gradient of one parameter inside a tensor of gradients: `[rows, stride]`, from `from_col` on.
 #[derive(Clone, Copy)]
 pub struct Gradient<'a> {
@@ -67,7 +79,6 @@ pub fn adam(
         .expect_len("adam", "gradient", w.rows() * grad.stride)?;
     m.expect_shape("adam", "m", w.shape())?;
     v.expect_shape("adam", "v", w.shape())?;
-    let t = step.t as f64;
     let params = Params {
         total: w.len() as u32,
         per_member: (w.len() / w.shape()[0]) as u32,
@@ -75,8 +86,8 @@ pub fn adam(
         stride: grad.stride as u32,
         from_col: grad.from_col as u32,
         clipped: u32::from(clip.is_some()),
-        rate: (step.lr / (1.0 - step.beta1.powf(t))) as f32,
-        correction: (1.0 / (1.0 - step.beta2.powf(t)).sqrt()) as f32,
+        rate: step.rate(),
+        correction: step.correction(),
         beta1: step.beta1 as f32,
         beta2: step.beta2 as f32,
         eps: step.eps as f32,

@@ -15,6 +15,7 @@ pub static KERNEL: Kernel = kernel!("column_sum", lib: ["grid"]);
 struct Params {
     batch: u32,
     rows: u32,
+    x_rows: u32,
     cols: u32,
     stride: u32,
     from_col: u32,
@@ -35,10 +36,13 @@ pub struct Column<'a> {
     pub accumulate: bool,
 }
 
+/// Rows that one lane sums; more are summed in blocks of as many first, so that no lane walks alone.
+const BLOCK: usize = 128;
+
 /// Writes `scale * sum over rows` of `x` (`[batch, rows, cols]`).
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// Shapes that do not fit, or out of memory.
 pub fn column_sum_into(
     gpu: &Gpu,
     x: &Tensor,
@@ -46,12 +50,49 @@ pub fn column_sum_into(
     scale: f32,
     out: Column<'_>,
 ) -> Result<()> {
-    x.expect_len("column_sum", "x", batch * rows * cols)?;
+    first_rows_sum_into(gpu, x, [batch, rows, rows, cols], scale, out)
+}
+
+/// As [`column_sum_into`], of the first `rows` of each batch's `x_rows`.
+///
+/// # Errors
+/// As [`column_sum_into`].
+pub fn first_rows_sum_into(
+    gpu: &Gpu,
+    x: &Tensor,
+    [batch, rows, x_rows, cols]: [usize; 4],
+    scale: f32,
+    out: Column<'_>,
+) -> Result<()> {
+    x.expect_len("column_sum", "x", batch * x_rows * cols)?;
     out.tensor
         .expect_len("column_sum", "out", batch * cols * out.stride)?;
+    if rows > BLOCK && rows.is_multiple_of(BLOCK) && x_rows.is_multiple_of(BLOCK) {
+        let blocks = x_rows / BLOCK;
+        let sums = gpu.f32(&[batch, blocks, cols])?;
+        let whole = Column {
+            tensor: &sums,
+            stride: 1,
+            from_col: 0,
+            accumulate: false,
+        };
+        once(gpu, x, [batch * blocks, BLOCK, BLOCK, cols], 1.0, whole)?;
+        return once(gpu, &sums, [batch, rows / BLOCK, blocks, cols], scale, out);
+    }
+    once(gpu, x, [batch, rows, x_rows, cols], scale, out)
+}
+
+fn once(
+    gpu: &Gpu,
+    x: &Tensor,
+    [batch, rows, x_rows, cols]: [usize; 4],
+    scale: f32,
+    out: Column<'_>,
+) -> Result<()> {
     let params = Params {
         batch: batch as u32,
         rows: rows as u32,
+        x_rows: x_rows as u32,
         cols: cols as u32,
         stride: out.stride as u32,
         from_col: out.from_col as u32,
@@ -96,7 +137,7 @@ pub fn reference(x: &[f32], [batch, rows, cols]: [usize; 3], scale: f32) -> Vec<
 
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
-    [[1, 1, 1], [3, 50, 70], [1, 700, 3]]
+    [[1, 1, 1], [3, 50, 70], [1, 700, 3], [2, 512, 5]]
         .into_iter()
         .map(|shape: [usize; 3]| {
             Case::new(KERNEL.name, format!("{shape:?}"), 1e-5, move |gpu| {

@@ -25,7 +25,7 @@ struct Params {
 /// # Errors
 /// Out of memory.
 pub fn densify(gpu: &Gpu, codes: &Codes, features: usize) -> Result<Tensor> {
-    let rows = codes.index.rows();
+    let rows = codes.members * codes.rows;
     let out = gpu.zeros(&[rows, features])?;
     let params = Params {
         rows: rows as u32,

@@ -5,6 +5,7 @@
 pub mod activation;
 pub mod adam;
 pub mod cases;
+pub mod clip_features;
 pub mod clip_scale;
 pub mod column_sum;
 pub mod combine;
@@ -12,10 +13,10 @@ pub mod compare_logits;
 pub mod count_above;
 pub mod cross_entropy;
 pub mod densify;
+pub mod feature_norms;
+pub mod feature_update;
 pub mod gather_rows;
-pub mod invert_entries;
 pub mod kl_divergence;
-pub mod mark_entries;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_texel;
@@ -30,16 +31,17 @@ pub mod rope;
 pub mod row_sum;
 pub mod scale_columns;
 pub mod softmax_causal;
+pub mod sort_entries;
 pub mod sparse_decode;
 pub mod sparse_dots;
-pub mod sparse_gradients;
 pub mod subtract_bias;
 pub mod topk;
 pub mod transpose;
 pub mod unit_rows;
 pub mod update_since;
+pub mod weighted_rows;
 
-use crate::gpu::Kernel;
+use crate::gpu::{Gpu, Kernel, Tensor};
 
 /// Every kernel there is, for the tests that check and translate all of them.
 pub static KERNELS: &[&Kernel] = &[
@@ -75,17 +77,28 @@ pub static KERNELS: &[&Kernel] = &[
     &clip_scale::KERNEL,
     &column_sum::KERNEL,
     &count_above::KERNEL,
-    &invert_entries::KERNEL,
-    &mark_entries::KERNEL,
     &project_rows::KERNEL,
     &relu_gradient::KERNEL,
     &relu_in_place::KERNEL,
     &row_sum::KERNEL,
     &sparse_decode::KERNEL,
+    &sparse_decode::TEXEL,
     &sparse_dots::KERNEL,
-    &sparse_gradients::KERNEL,
+    &sparse_dots::TEXEL,
+    &sort_entries::RANK,
+    &sort_entries::TALLY,
+    &sort_entries::SCAN,
+    &sort_entries::PLACE,
+    &feature_norms::KERNEL,
+    &feature_norms::TEXEL,
+    &feature_update::KERNEL,
+    &feature_update::TEXEL,
+    &clip_features::KERNEL,
+    &weighted_rows::FOURS,
+    &weighted_rows::ANY,
     &subtract_bias::KERNEL,
-    &topk::KERNEL,
+    &topk::FOURS,
+    &topk::ANY,
     &densify::KERNEL,
     &unit_rows::KERNEL,
     &update_since::KERNEL,
@@ -93,6 +106,21 @@ pub static KERNELS: &[&Kernel] = &[
     &reconstruction_stats::KERNEL,
     &relu_count::KERNEL,
 ];
+
+/// Constants of the kernels in which each of eight lanes holds S fours of a row.
+pub(crate) const BLOCKS: &[&[(&str, f64)]] =
+    &[&[("S", 1.0)], &[("S", 2.0)], &[("S", 4.0)], &[("S", 8.0)]];
+
+/// The constants for rows of `d` values: no more fours than there are.
+pub(crate) fn blocks_of(d: usize) -> &'static [(&'static str, f64)] {
+    let fours = d.div_ceil(32).next_power_of_two().min(8);
+    BLOCKS[fours.ilog2() as usize]
+}
+
+/// Whether a kernel may read `tensor` as texels: adapter, row length and size allow it.
+pub(crate) fn reads_texels(gpu: &Gpu, tensor: &Tensor) -> bool {
+    gpu.has_lanes() && tensor.cols().is_multiple_of(4) && gpu.fits_texels(tensor)
+}
 
 /// WebGPU's limit on workgroups per dimension.
 const MAX_GROUPS: u32 = 65_535;

@@ -32,6 +32,8 @@ pub enum RowSum {
     Magnitudes = 3,
     /// How many are NaN or infinite.
     NotFinite = 4,
+    /// The values of a u32 tensor (exact while the sum is below 2^24).
+    Counts = 5,
 }
 
 /// Past this many columns the sum is made in two stages, so that no lane walks a million values.
@@ -76,6 +78,7 @@ pub fn reference(x: &[f32], rows: usize, kind: RowSum) -> Vec<f64> {
                     RowSum::Positive => f64::from(u8::from(*v > 0.0)),
                     RowSum::Magnitudes => f64::from(v.abs()),
                     RowSum::NotFinite => f64::from(u8::from(!v.is_finite())),
+                    RowSum::Counts => f64::from(v.to_bits()),
                 })
                 .sum()
         })
@@ -91,6 +94,7 @@ pub fn cases() -> Vec<Case> {
         RowSum::Positive,
         RowSum::Magnitudes,
         RowSum::NotFinite,
+        RowSum::Counts,
     ];
     for kind in kinds {
         for (rows, cols) in [(1, 1), (5, 97), (2, 40_000)] {
@@ -103,6 +107,10 @@ pub fn cases() -> Vec<Case> {
                     if kind == RowSum::NotFinite {
                         v[0] = f32::NAN;
                         v[rows * cols / 2] = f32::NEG_INFINITY;
+                    }
+                    if kind == RowSum::Counts {
+                        let counts = v.iter().enumerate();
+                        v = counts.map(|(i, _)| f32::from_bits(i as u32 % 7)).collect();
                     }
                     let out = row_sum(gpu, &gpu.upload(&v, &[rows, cols])?, rows, kind)?;
                     Ok(vec![(out, reference(&v, rows, kind))])

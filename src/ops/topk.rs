@@ -7,17 +7,19 @@ use super::fold;
 use crate::gpu::{DType, Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
-/// Lanes of a workgroup and whether keys are cached: GPUs, and CPU rasterisers, where eight lanes are
-/// one vector and private memory is a plain array.
-const PLAIN: &[(&str, f64)] = &[("WG", 64.0), ("CACHED", 0.0)];
-const SMALL: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 0.0)];
-const SMALL_CACHED: &[(&str, f64)] = &[("WG", 8.0), ("CACHED", 1.0)];
+/// Lanes of a workgroup: on CPU rasterisers eight lanes are one vector.
+const PLAIN: &[(&str, f64)] = &[("WG", 64.0)];
+const SMALL: &[(&str, f64)] = &[("WG", 8.0)];
 
-/// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("topk", lib: ["grid"], variants: &[PLAIN, SMALL, SMALL_CACHED]);
+/// The kernel for rows of whole fours; the head of its WGSL file is the contract.
+pub static FOURS: Kernel =
+    kernel!("topk", named: "topk", lib: ["grid", "x_fours"], variants: &[PLAIN, SMALL]);
+/// The kernel for rows of any length; the head of its WGSL file is the contract.
+pub static ANY: Kernel =
+    kernel!("topk", named: "topk_any", lib: ["grid", "x_scalar"], variants: &[PLAIN, SMALL]);
 
-/// Columns that fit the cache: 128 a lane, eight lanes.
-const CACHE: usize = 1024;
+/// Blocks whose maxima the kernel can hold.
+const BLOCKS: usize = 2048;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -25,29 +27,51 @@ struct Params {
     rows: u32,
     cols: u32,
     k: u32,
-    rows_per_member: u32,
+    rows_here: u32,
+    row0: u32,
+    base: u32,
+    per_member: u32,
     masked: u32,
     limit: u32,
+    block: u32,
 }
 
-/// Codes as lists: entry `j` of row `r` is feature `index[r, j]` with activation `value[r, j]`
-/// (0 = none). Rows of an ensemble's members lie one after another.
+/// Codes as lists: entry `j` of row `r` is a feature with its activation (0 = none). A member's lists
+/// may be part of a larger tensor: they lie at `member * per_member + base + r * k + j`.
 #[derive(Clone, Debug)]
 pub struct Codes {
-    /// u32 `[rows, k]`
+    /// u32 `[members, per_member]`
     pub index: Tensor,
-    /// `[rows, k]`
+    /// `[members, per_member]`
     pub value: Tensor,
     /// Entries of a list.
     pub k: usize,
     /// Members of the ensemble.
     pub members: usize,
+    /// Rows of one member.
+    pub rows: usize,
+    /// Where the lists of a member begin.
+    pub base: usize,
+    /// Entries from one member to the next.
+    pub per_member: usize,
+    /// Entries in use of each row, u32 `[members * rows]`; `None`: all k.
+    pub count: Option<Tensor>,
 }
 
 impl Codes {
-    /// Rows of one member.
-    pub fn rows_per_member(&self) -> usize {
-        self.index.rows() / self.members
+    /// Lists that fill their tensors: `index` and `value` are `[members * rows, k]`.
+    pub fn whole(index: Tensor, value: Tensor, members: usize) -> Codes {
+        let (rows, k) = (index.rows() / members, index.cols());
+        Codes {
+            index,
+            value,
+            k,
+            members,
+            rows,
+            base: 0,
+            per_member: rows * k,
+            count: None,
+        }
     }
 }
 
@@ -97,46 +121,67 @@ impl Ks {
 /// # Errors
 /// k of 0 or more than the columns, or out of memory.
 pub fn topk(gpu: &Gpu, x: &Tensor, ks: &Ks, among: Option<Among<'_>>) -> Result<Codes> {
-    let (rows, cols, members, k) = (x.rows(), x.cols(), ks.per_member.len(), ks.most);
-    if ks.least == 0 || k > cols || rows % members != 0 {
+    let codes = Codes::whole(
+        gpu.empty(&[x.rows(), ks.most], DType::U32)?,
+        gpu.f32(&[x.rows(), ks.most])?,
+        ks.per_member.len(),
+    );
+    topk_into(gpu, x, ks, among, &codes, 0)?;
+    Ok(codes)
+}
+
+/// As [`topk`], into rows `row0` and up of each member's lists.
+///
+/// # Errors
+/// k of 0, more than the columns or than the lists hold, or more rows than these have.
+pub fn topk_into(
+    gpu: &Gpu,
+    x: &Tensor,
+    ks: &Ks,
+    among: Option<Among<'_>>,
+    codes: &Codes,
+    row0: usize,
+) -> Result<()> {
+    let (rows, cols, members) = (x.rows(), x.cols(), codes.members);
+    let fits = ks.per_member.len() == members
+        && rows.is_multiple_of(members)
+        && row0 + rows / members <= codes.rows;
+    if ks.least == 0 || ks.most > cols.min(codes.k) || !fits {
         return Err(GpuError::Shape {
             op: "topk",
             name: "x",
             found: x.shape().to_vec(),
-            expected: format!("at least k = {k} columns (and k > 0), rows for {members} members"),
+            expected: format!(
+                "at least k = {} columns (and 0 < k <= {}), up to {} rows for each of {members} members",
+                ks.most, codes.k, codes.rows
+            ),
         });
     }
-    let index = gpu.empty(&[rows, k], DType::U32)?;
-    let value = gpu.f32(&[rows, k])?;
     let params = Params {
         rows: rows as u32,
         cols: cols as u32,
-        k: k as u32,
-        rows_per_member: (rows / members) as u32,
+        k: codes.k as u32,
+        rows_here: (rows / members) as u32,
+        row0: row0 as u32,
+        base: codes.base as u32,
+        per_member: codes.per_member as u32,
         masked: u32::from(among.is_some()),
         limit: among.map_or(0, |a| a.limit),
+        block: block(cols, ks.most) as u32,
     };
     // Bound and not read when nothing is masked.
-    let dummy = gpu.empty(&[1], DType::U32)?;
-    let (since, count) = among.map_or((&dummy, &dummy), |a| (a.since, a.count));
-    let constants = match gpu.is_software() {
-        false => PLAIN,
-        true if cols <= CACHE => SMALL_CACHED,
-        true => SMALL,
-    };
-    gpu.dispatch(
-        &KERNEL,
-        constants,
-        &params,
-        &[x, since, count, &ks.per_member, &index, &value],
-        fold(rows),
-    )?;
-    Ok(Codes {
-        index,
-        value,
-        k,
-        members,
-    })
+    let (since, count) = among.map_or((&ks.per_member, &ks.per_member), |a| (a.since, a.count));
+    let kernel = if cols.is_multiple_of(4) { &FOURS } else { &ANY };
+    let tensors = [x, since, count, &ks.per_member, &codes.index, &codes.value];
+    let constants = if gpu.is_software() { SMALL } else { PLAIN };
+    gpu.dispatch(kernel, constants, &params, &tensors, fold(rows))
+}
+
+/// Columns of a block: about as many as make the maxima and the keys of k blocks the fewest.
+fn block(cols: usize, k: usize) -> usize {
+    let best = ((cols as f64 / k as f64).sqrt() as usize).next_power_of_two();
+    let fewest = cols.div_ceil(BLOCKS).next_power_of_two();
+    best.clamp(4, 64).max(fewest)
 }
 
 /// The same on the CPU: for each row the chosen (column, value) by falling value, ties by column.
@@ -168,9 +213,15 @@ pub fn cases() -> Vec<Case> {
         (4, 1500, 40, true, false),
         (6, 200, 150, true, true),
         (4, 64, 64, false, false),
+        // Blocks of which few are searched; all equal; more than are kept; long rows.
+        (3, 4096, 32, false, false),
+        (3, 4096, 32, true, false),
+        (2, 2052, 300, false, true),
+        (1, 20_000, 5, true, false),
     ] {
         let what = format!("{k} of {rows}x{cols}, ties {ties}, masked {masked}");
-        cases.push(Case::new(KERNEL.name, what, 1e-6, move |gpu| {
+        let kernel = if cols % 4 == 0 { &FOURS } else { &ANY };
+        cases.push(Case::new(kernel.name, what, 1e-6, move |gpu| {
             let mut v = values(1, rows * cols);
             if ties {
                 v.iter_mut().for_each(|x| *x = (*x * 4.0).round() / 4.0);
@@ -209,19 +260,10 @@ pub fn cases() -> Vec<Case> {
                     expected[r * cols + c] = f64::from(*x);
                 }
             }
-            let half = Codes {
-                index: gpu.zeros_u32(&[checked, k])?,
-                value: gpu.zeros(&[checked, k])?,
-                k,
-                members: 1,
-            };
+            let half = Codes::whole(gpu.zeros_u32(&[checked, k])?, gpu.zeros(&[checked, k])?, 1);
             gpu.copy(&codes.index, 0, &half.index, 0, checked * k)?;
             gpu.copy(&codes.value, 0, &half.value, 0, checked * k)?;
-            // An identity dictionary turns lists into dense rows.
-            let mut eye = vec![0.0; cols * cols];
-            (0..cols).for_each(|i| eye[i * cols + i] = 1.0);
-            let eye = gpu.upload(&eye, &[1, cols, cols])?;
-            let dense = super::sparse_decode::sparse_decode(gpu, &half, &eye, None, None, None)?;
+            let dense = super::densify::densify(gpu, &half, cols)?;
             Ok(vec![(dense, expected)])
         }));
     }

@@ -3,13 +3,18 @@
 //! Every code is kept, `[members, rows, d_sae]`. The sparse path (ragged codes once L0 is low) takes
 //! this file's place in [`super::trainer`] without changing anything else.
 
+use super::config::{Arch, TrainConfig};
 use super::error::Result;
-use super::trainer::{Batch, Chunk, Gradients};
+use super::measure::Chunk;
 use crate::gpu::{Gpu, Tensor};
+use crate::ops::adam::Gradient;
+use crate::ops::clip_scale::clip_scale;
 use crate::ops::column_sum::{Column, column_sum, column_sum_into};
 use crate::ops::matmul::{Product, View, matmul};
+use crate::ops::project_rows::project_rows;
 use crate::ops::relu_gradient::relu_gradient;
 use crate::ops::relu_in_place::relu_in_place;
+use crate::ops::row_sum::{RowSum, row_sum};
 use crate::ops::subtract_bias::subtract_bias;
 
 /// The weights as the forward pass sees them: tied SAEs pass the same matrix twice.
@@ -22,6 +27,105 @@ pub(super) struct Weights<'a> {
     /// `[members, d_in]`; zeros where the architecture has none.
     pub b_dec: &'a Tensor,
     pub tied: bool,
+}
+
+/// One chunk's place in its batch.
+pub(super) struct Batch {
+    /// Rows of the whole batch.
+    pub rows: usize,
+    pub first: bool,
+}
+
+/// Values of a feature's gradient: decoder row, encoder row (untied), encoder bias.
+pub(super) fn stride(config: &TrainConfig) -> usize {
+    match config.arch {
+        Arch::Tied => config.d_in + 1,
+        _ => 2 * config.d_in + 1,
+    }
+}
+
+/// Gradients of all members.
+pub(super) struct Gradients {
+    /// `[members, d_sae, stride]`
+    features: Tensor,
+    pub stride: usize,
+    /// `[members, d_in]`
+    b_dec: Option<Tensor>,
+}
+
+impl Gradients {
+    pub(super) fn new(gpu: &Gpu, config: &TrainConfig) -> Result<Gradients> {
+        let (e, stride) = (config.members.len(), stride(config));
+        let untied = config.arch != Arch::Tied;
+        Ok(Gradients {
+            features: gpu.f32(&[e, config.d_sae, stride])?,
+            stride,
+            b_dec: untied.then(|| gpu.f32(&[e, config.d_in])).transpose()?,
+        })
+    }
+
+    /// The gradient that begins in a column.
+    pub(super) fn part(&self, from_col: usize) -> Gradient<'_> {
+        Gradient {
+            tensor: &self.features,
+            stride: self.stride,
+            from_col,
+        }
+    }
+
+    pub(super) fn b_dec(&self) -> Option<Gradient<'_>> {
+        self.b_dec.as_ref().map(|tensor| Gradient {
+            tensor,
+            stride: tensor.cols(),
+            from_col: 0,
+        })
+    }
+
+    /// What remains once all chunks are in: b_dec's share through the encoder, and the constraint on
+    /// decoder rows.
+    pub(super) fn finish(&self, gpu: &Gpu, w: &Weights<'_>, norms: Option<&Tensor>) -> Result<()> {
+        let [members, features, d] = [w.enc.shape()[0], w.enc.shape()[1], w.enc.shape()[2]];
+        if let Some(b_dec) = &self.b_dec {
+            // x - b_dec enters the encoder: its share is -(gradient of b_enc) W_enc.
+            let q = Product {
+                a: View {
+                    offset: self.stride - 1,
+                    row: 0,
+                    col: self.stride,
+                    outer: features * self.stride,
+                    inner: 0,
+                },
+                b: View::rows(d).outer(features * d),
+                c: View::rows(d).outer(d),
+                outer: members,
+                alpha: -1.0,
+                accumulate: true,
+                ..Product::new(1, d, features)
+            };
+            matmul(gpu, &q, &self.features, w.enc, None, b_dec)?;
+        }
+        Ok(project_rows(
+            gpu,
+            w.dec,
+            norms,
+            &self.features,
+            self.stride,
+        )?)
+    }
+
+    /// The factor of each member that clips its gradient to norm `limit`; `None` for 0.
+    pub(super) fn clip(&self, gpu: &Gpu, limit: f32) -> Result<Option<Tensor>> {
+        if limit <= 0.0 {
+            return Ok(None);
+        }
+        let members = self.features.shape()[0];
+        let squares = row_sum(gpu, &self.features, members, RowSum::Squares)?;
+        let bias = match &self.b_dec {
+            Some(b) => row_sum(gpu, b, members, RowSum::Squares)?,
+            None => gpu.zeros(&[members])?,
+        };
+        Ok(Some(clip_scale(gpu, limit, &squares, &bias)?))
+    }
 }
 
 /// Adds one chunk of rows to `out`.
@@ -69,7 +173,8 @@ pub(super) fn accumulate(
     };
     matmul(gpu, &decode, &codes, w.dec, None, &error)?;
 
-    let slope = batch.error_scale(d);
+    // d(mean squared error)/d(x^ - x) per unit of error: a mean over rows and coordinates.
+    let slope = 2.0 / (batch.rows as f32 * d as f32);
     let code_grads = gpu.f32(&[members, rows, features])?;
     let backward = Product {
         a: nt.a.outer(rows * d),
@@ -116,11 +221,20 @@ pub(super) fn accumulate(
         accumulate: !batch.first,
     };
     column_sum_into(gpu, &sums.gradient, shape, 1.0, bias)?;
+    if let Some(b_dec) = &out.b_dec {
+        let whole = Column {
+            tensor: b_dec,
+            stride: 1,
+            from_col: 0,
+            accumulate: !batch.first,
+        };
+        column_sum_into(gpu, &error, [members, rows, d], slope, whole)?;
+    }
     Ok(Chunk {
         error,
+        parts: 1,
         fired: column_sum(gpu, &sums.active, shape, 1.0)?,
-        active: sums.active,
+        active: (sums.active, RowSum::Values),
         magnitudes: Some(sums.codes),
-        aux_error: None,
     })
 }
