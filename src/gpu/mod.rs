@@ -6,6 +6,7 @@ mod kernel;
 mod memory;
 mod recorder;
 mod tensor;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +18,12 @@ pub use error::{GpuError, Result};
 pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
 pub use tensor::{DType, Tensor};
+pub use timing::{Span, TimeBy};
 
 use kernel::Pipeline;
 use memory::Pool;
 use recorder::Recorder;
+use timing::Timing;
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
 
@@ -34,8 +37,6 @@ struct Inner {
     description: AdapterDescription,
     limits: wgpu::Limits,
     noise: bool,
-    /// Seconds and dispatches by kernel, where [`GpuOptions::profile`] asks for them.
-    profile: Option<Mutex<HashMap<&'static str, (f64, u64)>>>,
     pool: Arc<Pool>,
     pipelines: Mutex<Pipelines>,
     recorder: Mutex<Recorder>,
@@ -66,10 +67,14 @@ impl Gpu {
             limits.max_buffer_size = have.max_buffer_size;
             limits.max_storage_buffer_binding_size = have.max_storage_buffer_binding_size;
         }
+        let mut features = wgpu::Features::empty();
+        if options.timestamps {
+            features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mosaec"),
-                required_features: wgpu::Features::empty(),
+                required_features: features,
                 required_limits: limits.clone(),
                 ..Default::default()
             })
@@ -103,7 +108,6 @@ impl Gpu {
             description,
             limits,
             noise: options.noise,
-            profile: options.profile.then(Mutex::default),
             pool: Arc::default(),
             pipelines: Mutex::new(Pipelines {
                 by_key: HashMap::new(),
@@ -390,34 +394,53 @@ impl Gpu {
         }
         lock(&inner.recorder).dispatch(
             (&inner.device, &inner.queue),
-            (id, &pipeline),
+            (id, &pipeline, kernel.name),
             bytemuck::bytes_of(params),
             tensors,
             groups,
         );
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(profile) = &inner.profile {
-            // One dispatch at a time: what it costs alone, with the submission's overhead.
-            let start = std::time::Instant::now();
-            self.flush();
-            let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
-            let mut profile = lock(profile);
-            let entry = profile.entry(kernel.name).or_default();
-            entry.0 += start.elapsed().as_secs_f64();
-            entry.1 += 1;
-        }
         Ok(())
     }
 
-    /// Kernel, seconds and dispatches since the last call, dearest first; empty without
-    /// [`GpuOptions::profile`].
-    pub fn take_profile(&self) -> Vec<(&'static str, f64, u64)> {
-        let Some(profile) = &self.0.profile else {
-            return Vec::new();
+    /// Begins to keep the time, until [`Gpu::take_time`].
+    pub fn start_time(&self, by: TimeBy) {
+        let inner = &self.0;
+        self.flush();
+        // Without timestamps the clock must not start with old work in the queue.
+        #[cfg(not(target_arch = "wasm32"))]
+        let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
+        lock(&inner.recorder).timing = Some(Timing::new(&inner.device, &inner.queue, by));
+    }
+
+    /// Names what is recorded from here on, for [`TimeBy::Phase`]; does nothing unless time is kept.
+    pub fn phase(&self, name: &'static str) {
+        let inner = &self.0;
+        let mut recorder = lock(&inner.recorder);
+        if recorder.timing.as_ref().map(Timing::by) == Some(TimeBy::Phase) {
+            recorder.rename(&inner.device, &inner.queue, name);
+        }
+    }
+
+    /// Waits for all work and gives the time kept since [`Gpu::start_time`], in order of first
+    /// appearance; empty if none was.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn take_time(&self) -> Result<Vec<Span>> {
+        let inner = &self.0;
+        let timing = {
+            let mut recorder = lock(&inner.recorder);
+            recorder.submit(&inner.device, &inner.queue);
+            if let Some(name) = recorder.timing.as_ref().map(Timing::name) {
+                recorder.read_clock(&inner.device, &inner.queue, name);
+            }
+            recorder.timing.take()
         };
-        let mut all: Vec<_> = lock(profile).drain().map(|(k, (s, n))| (k, s, n)).collect();
-        all.sort_by(|a, b| b.1.total_cmp(&a.1));
-        all
+        self.check()?;
+        match timing {
+            Some(timing) => timing.finish(&inner.device).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn pipeline(

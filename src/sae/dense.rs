@@ -35,6 +35,7 @@ pub(super) fn accumulate(
 ) -> Result<Chunk> {
     let [members, features, d] = [w.enc.shape()[0], w.enc.shape()[1], w.enc.shape()[2]];
     let rows = x.rows();
+    gpu.phase("encode");
     // Without b_dec every member reads the same input.
     let (input, input_outer) = if w.tied {
         (x.clone(), 0)
@@ -57,6 +58,7 @@ pub(super) fn accumulate(
     matmul(gpu, &encode, &input, w.enc, Some(w.b_enc), &codes)?;
     relu_in_place(gpu, &codes)?;
 
+    gpu.phase("decode");
     // error = x^ - x, begun as b_dec - x.
     let error = subtract_bias(gpu, -1.0, x, w.b_dec)?;
     let nn = Product::new(rows, d, features);
@@ -69,6 +71,7 @@ pub(super) fn accumulate(
     };
     matmul(gpu, &decode, &codes, w.dec, None, &error)?;
 
+    gpu.phase("latent gradients");
     let slope = batch.error_scale(d);
     let code_grads = gpu.f32(&[members, rows, features])?;
     let backward = Product {
@@ -80,6 +83,7 @@ pub(super) fn accumulate(
     matmul(gpu, &backward, &error, w.dec, None, &code_grads)?;
     let sums = relu_gradient(gpu, &codes, l1, &code_grads)?;
 
+    gpu.phase("weight gradients");
     let stride = out.stride;
     let tn = Product::tn(features, d, rows);
     let into = |from: usize| View {

@@ -34,6 +34,7 @@ pub(super) fn accumulate(
 ) -> Result<Chunk> {
     let [members, features, d] = [w.enc.shape()[0], w.enc.shape()[1], w.enc.shape()[2]];
     let rows = x.rows();
+    gpu.phase("encode");
     let input = subtract_bias(gpu, 1.0, x, w.b_dec)?;
     let pre = gpu.f32(&[members * rows, features])?;
     let nt = Product::nt(rows, features, d);
@@ -46,11 +47,15 @@ pub(super) fn accumulate(
         ..nt
     };
     matmul(gpu, &encode, &input, w.enc, Some(w.b_enc), &pre)?;
+    gpu.phase("select");
     let codes = topk(gpu, &pre, ks, None)?;
+    gpu.phase("decode");
     // x^ - x
     let error = sparse_decode(gpu, &codes, w.dec, Some(w.b_dec), Some((-1.0, x)), None)?;
+    gpu.phase("latent gradients");
     let slope = batch.error_scale(d);
     let gradient = sparse_dots(gpu, &codes, &error, w.dec, slope, None)?;
+    gpu.phase("weight gradients");
     let inverted = invert(gpu, &codes, features, None)?;
     let sources = Sources {
         codes: &codes,
@@ -64,6 +69,7 @@ pub(super) fn accumulate(
 
     let mut aux_error = None;
     if let Some(aux) = aux {
+        gpu.phase("auxk");
         // The residual x - x^ is the target and gets no gradient; decoded without b_dec. With no dead
         // latent in a member, its kernels end at once and leave noise, which nothing reads.
         let gate = Some(aux.among.count);

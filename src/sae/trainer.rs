@@ -267,6 +267,7 @@ impl Trainer {
             stride,
             b_dec: self.b_dec.as_ref().map(|_| gpu.f32(&[e, d])).transpose()?,
         };
+        gpu.phase("statistics");
         // The normalised rows of a tied SAE live only for the step: the gradient goes through them.
         let (unit, norms) = match &self.dec {
             None => unit_rows(gpu, &self.enc.w).map(|(u, n)| (u, Some(n)))?,
@@ -320,6 +321,7 @@ impl Trainer {
             }
             done.push(chunk);
         }
+        gpu.phase("weight gradients");
         if let Some(b_dec) = &out.b_dec {
             // x - b_dec enters the encoder: its share is -(gradient of b_enc) W_enc.
             let q = Product {
@@ -340,7 +342,9 @@ impl Trainer {
             matmul(gpu, &q, &out.features, weights.enc, None, b_dec)?;
         }
         project_rows(gpu, &unit, norms.as_ref(), &out.features, stride)?;
+        gpu.phase("optimiser");
         self.update(gpu, &out)?;
+        gpu.phase("statistics");
         for (i, chunk) in done.iter().enumerate() {
             update_since(
                 gpu,
