@@ -62,7 +62,11 @@ impl Recorder {
         tensors: &[(&Tensor, u64)],
         groups: [u32; 3],
     ) {
-        if self.timing.as_ref().is_some_and(|t| t.by() == TimeBy::Kernel) {
+        if self
+            .timing
+            .as_ref()
+            .is_some_and(|t| t.by() == TimeBy::Kernel)
+        {
             self.rename(device, queue, name);
         }
         let offset = self.params.len() as u32;
