@@ -17,14 +17,14 @@ const VOCAB: usize = 50_304;
 
 /// A model with the tokens that go through it.
 pub(super) struct Pass {
-    pub model: Model,
-    pub hook: HookPoint,
+    pub(super) model: Model,
+    pub(super) hook: HookPoint,
     ids: Vec<u32>,
     context: usize,
 }
 
 impl Pass {
-    pub fn new(gpu: &Gpu, shape: &ForwardShape) -> Result<Pass> {
+    pub(super) fn new(gpu: &Gpu, shape: &ForwardShape) -> Result<Pass> {
         let model = if shape.d == 0 {
             Model::embedded(gpu)?
         } else {
@@ -41,7 +41,7 @@ impl Pass {
         })
     }
 
-    pub fn run(&self, gpu: &Gpu) -> Result<()> {
+    pub(super) fn run(&self, gpu: &Gpu) -> Result<()> {
         let mut hooks = Hooks::new().capture(&[self.hook]);
         let tokens = Tokens::new(&self.ids, self.context)?;
         self.model.run(gpu, &tokens, &mut hooks, Want::Nothing)?;

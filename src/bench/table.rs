@@ -198,7 +198,7 @@ impl Report {
     }
 }
 
-/// `encode 62 %  select 11 %  ...`
+/// `encode 62.0 ms (62 %), select 11.0 ms (11 %), ...`
 fn phases(out: &mut String, r: &TrainRow) -> std::fmt::Result {
     let total: f64 = r.phases.iter().map(|p| p.ms).sum();
     let parts: Vec<String> = r

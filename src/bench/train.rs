@@ -12,8 +12,8 @@ use crate::sae::{Arch, Trainer};
 
 /// A trainer with the batch it is fed, in the chunks it asks for.
 pub(super) struct Work {
-    pub trainer: Trainer,
-    pub batch: Vec<Tensor>,
+    pub(super) trainer: Trainer,
+    pub(super) batch: Vec<Tensor>,
 }
 
 /// Directions that are active in a row of the synthetic activations.
@@ -29,7 +29,7 @@ impl Work {
     /// TopK starts from random weights and gets normal noise: every step is the same work. The L1
     /// architectures start from known directions, whose sparse combinations they get: codes are
     /// sparse within a few steps, as they are in a real run after many.
-    pub fn new(gpu: &Gpu, shape: &TrainShape, members: usize) -> Result<Work> {
+    pub(super) fn new(gpu: &Gpu, shape: &TrainShape, members: usize) -> Result<Work> {
         let config = shape.config(members);
         let (d, f, rows) = (shape.d, shape.features, shape.batch);
         let mut start;
@@ -62,12 +62,12 @@ impl Work {
         Ok(Work { trainer, batch })
     }
 
-    pub fn step(&mut self) -> Result<()> {
+    pub(super) fn step(&mut self) -> Result<()> {
         Ok(self.trainer.step(&self.batch, false)?)
     }
 
     /// A step whose number of active codes is read, mean over members.
-    pub async fn l0(&mut self) -> Result<f64> {
+    pub(super) async fn l0(&mut self) -> Result<f64> {
         self.trainer.step(&self.batch, true)?;
         let metrics = self.trainer.metrics().await?;
         Ok(metrics.map_or(0.0, |m| m.l0.iter().sum::<f64>() / m.l0.len() as f64))
