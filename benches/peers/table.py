@@ -45,8 +45,8 @@ def read(folder, pattern, lines):
 
 
 def mosaec(folder):
-    """The adapter; by work the fastest round as dict(ms, speed, unit); ensembles and runs; bytes."""
-    adapter, best, inside, peaks = None, {}, {}, {}
+    """The adapter; the fastest round of each work; ensembles and runs; bytes; what was too large."""
+    adapter, best, inside, peaks, skipped = None, {}, {}, {}, []
 
     def keep(work, ms, speed, unit):
         if work not in best or ms < best[work]["ms"]:
@@ -54,6 +54,7 @@ def mosaec(folder):
 
     for report in read(folder, "mosaec*.json", False):
         adapter = report["adapter"]
+        skipped += [("mosaec", row["work"], row["why"]) for row in report["skipped"]]
         for row in report["train"] + report["forward"]:
             tokens = row["tokens_per_s"] * row["time"]["ms"]
             least = row["time"]["ms_least"]
@@ -73,7 +74,7 @@ def mosaec(folder):
             keep(row["work"], 1e3 * row["together_s"], None, "ms")
             against = (row["work"], f"{row['members']} single runs")
             inside[against] = (1e3 * row["members"] * row["single_s"], 1e3 * row["together_s"])
-    return adapter, best, inside, peaks
+    return adapter, best, inside, peaks, skipped
 
 
 def peers(folder):
@@ -100,7 +101,7 @@ def show(value, unit):
 
 
 def rows(folder):
-    adapter, ours, inside, peaks = mosaec(folder)
+    adapter, ours, inside, peaks, too_large = mosaec(folder)
     if adapter is None:
         sys.exit(f"error: no mosaec*.json in {folder}. Run scripts/bench-peers")
     theirs, skipped = peers(folder)
@@ -144,7 +145,7 @@ def rows(folder):
             )
     place = lambda r: next((i for i, o in enumerate(ORDER) if r["work"].startswith(o)), len(ORDER))
     out.sort(key=lambda r: (place(r), r["work"]))
-    return adapter, out, skipped
+    return adapter, out, list(dict.fromkeys(too_large + skipped))
 
 
 def markdown(adapter, table, skipped):

@@ -2,21 +2,26 @@
 
 use thiserror::Error;
 
+use crate::gpu::GpuError;
+use crate::harvest::HarvestError;
+use crate::model::ModelError;
+use crate::sae::SaeError;
+
 /// Errors of the bench.
 #[derive(Debug, Error)]
 pub enum BenchError {
     /// The GPU layer's error.
     #[error(transparent)]
-    Gpu(#[from] crate::gpu::GpuError),
+    Gpu(#[from] GpuError),
     /// The model's error.
     #[error(transparent)]
-    Model(#[from] crate::model::ModelError),
+    Model(#[from] ModelError),
     /// An error of training.
     #[error(transparent)]
-    Sae(#[from] crate::sae::SaeError),
+    Sae(#[from] SaeError),
     /// An error of harvesting.
     #[error(transparent)]
-    Harvest(#[from] crate::harvest::HarvestError),
+    Harvest(#[from] HarvestError),
     /// An error of the text.
     #[error(transparent)]
     Data(#[from] crate::data::DataError),
@@ -28,6 +33,23 @@ pub enum BenchError {
         /// Names of the works there are.
         available: String,
     },
+}
+
+impl BenchError {
+    /// Whether the work is too large for the adapter, which says nothing about the others.
+    pub fn is_too_large(&self) -> bool {
+        let gpu = match self {
+            BenchError::Gpu(e)
+            | BenchError::Model(ModelError::Gpu(e))
+            | BenchError::Sae(SaeError::Gpu(e))
+            | BenchError::Harvest(HarvestError::Gpu(e)) => e,
+            _ => return false,
+        };
+        matches!(
+            gpu,
+            GpuError::TooLarge { .. } | GpuError::OutOfMemory { .. }
+        )
+    }
 }
 
 /// Result of a measurement.

@@ -115,7 +115,8 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<Vec<ForwardRow>> {
     let mut rows = Vec::new();
     for shape in forward_shapes(bench.gpu, bench.options.quick) {
         if bench.options.wants(shape.work) {
-            rows.push(pass(bench, &shape).await?);
+            let row = pass(bench, &shape).await;
+            rows.extend(bench.unless_too_large(shape.work, row)?);
         }
     }
     Ok(rows)

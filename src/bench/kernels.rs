@@ -6,7 +6,7 @@ use super::error::Result;
 use super::forward::Pass;
 use super::report::{Ceilings, KernelRow, ProductRow};
 use super::shapes::{ForwardShape, TrainShape, forward_shapes, train_shapes};
-use super::timing::time;
+use super::timing::{Timing, time};
 use super::train::Work;
 use crate::gpu::{Span, TimeBy};
 use crate::ops::matmul::{Product, matmul};
@@ -63,17 +63,10 @@ pub(super) async fn products(
             "tn" => Product::tn(m, n, k),
             _ => Product::new(m, n, k),
         };
-        let (a, b, c) = (
-            gpu.zeros(&[m * k])?,
-            gpu.zeros(&[k * n])?,
-            gpu.zeros(&[m * n])?,
-        );
-        let timed = time(gpu, bench.options.repeat(), || {
-            Ok(matmul(gpu, &q, &a, &b, None, &c)?)
-        })
-        .await?;
-        drop((a, b, c));
-        gpu.trim();
+        let timed = product(bench, &q).await;
+        let Some(timed) = bench.unless_too_large(work, timed)? else {
+            continue;
+        };
         let gflop_s = 1e-6 * q.flops() / timed.ms;
         ceilings.product_gflop_s = ceilings.product_gflop_s.max(gflop_s);
         rows.push(ProductRow {
@@ -86,6 +79,19 @@ pub(super) async fn products(
         });
     }
     Ok(rows)
+}
+
+async fn product(bench: &Bench<'_>, q: &Product) -> Result<Timing> {
+    let gpu = bench.gpu;
+    let (a, b) = (gpu.zeros(&[q.m * q.k])?, gpu.zeros(&[q.k * q.n])?);
+    let c = gpu.zeros(&[q.m * q.n])?;
+    let timed = time(gpu, bench.options.repeat(), || {
+        Ok(matmul(gpu, q, &a, &b, None, &c)?)
+    })
+    .await?;
+    drop((a, b, c));
+    gpu.trim();
+    Ok(timed)
 }
 
 /// Operations and bytes of a kernel in one step, counted by hand.

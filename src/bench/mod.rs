@@ -19,7 +19,7 @@ mod train;
 pub use error::{BenchError, Result};
 pub use report::{
     Ceilings, EnsembleRow, ForwardRow, HandCount, KernelRow, PhaseRow, PipelineRow, ProductRow,
-    Report, RunRow, TrainRow,
+    Report, RunRow, SkippedRow, TrainRow,
 };
 pub use shapes::{ForwardShape, TrainShape, forward_shapes, train_shapes};
 pub use timing::{Repeat, Timing, time};
@@ -82,9 +82,27 @@ struct Bench<'a> {
     gpu: &'a Gpu,
     options: &'a Options,
     progress: &'a mut dyn FnMut(&str),
+    skipped: Vec<SkippedRow>,
 }
 
 impl Bench<'_> {
+    /// What was measured; `None`, and a line in the report, if it is too large for the adapter.
+    fn unless_too_large<T>(&mut self, work: &str, found: Result<T>) -> Result<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if e.is_too_large() => {
+                self.gpu.trim();
+                self.say(&format!("skipped {work}: {e}"));
+                self.skipped.push(SkippedRow {
+                    work: work.to_owned(),
+                    why: e.to_string(),
+                });
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     fn say(&mut self, line: &str) {
         (self.progress)(line);
     }
@@ -95,12 +113,14 @@ impl Bench<'_> {
 /// [`crate::gpu::GpuOptions::timestamps`].
 ///
 /// # Errors
-/// A name that fits no work; out of memory; the device's errors.
+/// A name that fits no work; the device's errors. A work that is too large for the adapter is no error: it
+/// is in [`Report::skipped`].
 pub async fn run(gpu: &Gpu, options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> {
     let bench = &mut Bench {
         gpu,
         options,
         progress,
+        skipped: Vec::new(),
     };
     let mut report = Report::new(gpu, options.quick, ceilings::measure(bench).await?);
     for suite in Suite::ALL {
@@ -117,6 +137,7 @@ pub async fn run(gpu: &Gpu, options: &Options, progress: &mut dyn FnMut(&str)) -
             Suite::Pipeline => report.pipeline = pipeline::measure(bench).await?,
         }
     }
+    report.skipped = std::mem::take(&mut bench.skipped);
     if let Some(wanted) = options.shape.as_ref().filter(|_| report.is_empty()) {
         return Err(BenchError::NoSuchWork {
             wanted: wanted.clone(),

@@ -36,6 +36,17 @@ pub struct Report {
     pub forward: Vec<ForwardRow>,
     /// Ensembles and whole runs.
     pub pipeline: PipelineRow,
+    /// What is too large for the adapter.
+    pub skipped: Vec<SkippedRow>,
+}
+
+/// A work that could not be measured.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SkippedRow {
+    /// Of the work.
+    pub work: String,
+    /// The error.
+    pub why: String,
 }
 
 /// The adapter's measured ceilings.
@@ -207,6 +218,7 @@ impl Report {
             train: Vec::new(),
             forward: Vec::new(),
             pipeline: PipelineRow::default(),
+            skipped: Vec::new(),
         }
     }
 
@@ -218,6 +230,7 @@ impl Report {
             && self.forward.is_empty()
             && self.pipeline.ensembles.is_empty()
             && self.pipeline.runs.is_empty()
+            && self.skipped.is_empty()
     }
 }
 

@@ -60,7 +60,11 @@ impl Report {
                 )?;
             }
         }
-        self.pipeline(out)
+        self.pipeline(out)?;
+        for r in &self.skipped {
+            writeln!(out, "\nskipped {}: {}", r.work, r.why)?;
+        }
+        Ok(())
     }
 
     fn products(&self, out: &mut String) -> std::fmt::Result {

@@ -115,7 +115,8 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<Vec<TrainRow>> {
     let mut rows = Vec::new();
     for shape in train_shapes(bench.gpu, bench.options.quick) {
         if bench.options.wants(shape.work) {
-            rows.push(step(bench, &shape).await?);
+            let row = step(bench, &shape).await;
+            rows.extend(bench.unless_too_large(shape.work, row)?);
         }
     }
     Ok(rows)
