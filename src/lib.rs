@@ -1,9 +1,11 @@
 //! mosaec finds, explains and tests the interpretable features inside language models, on any GPU.
 //!
-//! Layers lean one way: `gpu <- ops <- {model, sae} <- harvest <- {eval, explain, causal} <- cli`;
+//! Layers lean one way: `gpu <- ops <- {model, sae} <- harvest <- {eval, explain, causal, bench} <- cli`;
 //! [`data`] and [`report`] are used from above and use nothing of it.
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 pub mod causal;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;

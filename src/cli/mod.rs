@@ -2,6 +2,7 @@
 
 mod activations;
 mod adapters;
+mod bench;
 mod build_report;
 mod common;
 mod demo;
@@ -45,6 +46,7 @@ enum Command {
     Features(features::Args),
     Ioi(ioi::Args),
     Report(report::Args),
+    Bench(bench::Args),
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage.
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
             Command::Features(args) => features::run(global, args).await,
             Command::Ioi(args) => ioi::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
+            Command::Bench(args) => bench::run(global, args).await,
         }
     });
     match result {

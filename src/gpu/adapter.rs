@@ -17,8 +17,9 @@ pub struct GpuOptions {
     /// Fill every new tensor with noise (NaN and large numbers), so that a kernel which reads what
     /// nobody wrote is found out. Tests use it.
     pub noise: bool,
-    /// Wait after every dispatch and keep the time by kernel (natively; [`super::Gpu::take_profile`]).
-    pub profile: bool,
+    /// Ask for timestamp queries where the adapter has them, so that [`super::Gpu::start_time`]
+    /// measures without waiting.
+    pub timestamps: bool,
 }
 
 /// An adapter as `mosaec adapters` lists it.

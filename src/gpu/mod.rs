@@ -7,6 +7,7 @@ mod memory;
 mod recorder;
 mod tensor;
 mod texels;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +20,12 @@ pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
 pub use tensor::{DType, Tensor};
 pub use texels::TEXELS_ACROSS;
+pub use timing::{Span, TimeBy};
 
 use kernel::Pipeline;
 use memory::Pool;
 use recorder::Recorder;
+use timing::Timing;
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
 
@@ -38,8 +41,6 @@ struct Inner {
     /// Software adapter with subgroups of at least eight lanes.
     lanes: bool,
     noise: bool,
-    /// Seconds and dispatches by kernel, where [`GpuOptions::profile`] asks for them.
-    profile: Option<Mutex<HashMap<&'static str, (f64, u64)>>>,
     pool: Arc<Pool>,
     pipelines: Mutex<Pipelines>,
     recorder: Mutex<Recorder>,
@@ -75,11 +76,13 @@ impl Gpu {
             && info.device_type == wgpu::DeviceType::Cpu
             && info.subgroup_min_size >= 8
             && adapter.features().contains(wgpu::Features::SUBGROUP);
-        let features = if lanes {
-            wgpu::Features::SUBGROUP
-        } else {
-            wgpu::Features::empty()
-        };
+        let mut features = wgpu::Features::empty();
+        if lanes {
+            features |= wgpu::Features::SUBGROUP;
+        }
+        if options.timestamps {
+            features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mosaec"),
@@ -118,7 +121,6 @@ impl Gpu {
             limits,
             lanes,
             noise: options.noise,
-            profile: options.profile.then(Mutex::default),
             pool: Arc::default(),
             pipelines: Mutex::new(Pipelines {
                 by_key: HashMap::new(),
@@ -424,34 +426,53 @@ impl Gpu {
         }
         lock(&inner.recorder).dispatch(
             (&inner.device, &inner.queue),
-            (id, &pipeline),
+            (id, &pipeline, kernel.name),
             bytemuck::bytes_of(params),
             tensors,
             groups,
         );
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(profile) = &inner.profile {
-            // One dispatch at a time: what it costs alone, with the submission's overhead.
-            let start = std::time::Instant::now();
-            self.flush();
-            let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
-            let mut profile = lock(profile);
-            let entry = profile.entry(kernel.name).or_default();
-            entry.0 += start.elapsed().as_secs_f64();
-            entry.1 += 1;
-        }
         Ok(())
     }
 
-    /// Kernel, seconds and dispatches since the last call, dearest first; empty without
-    /// [`GpuOptions::profile`].
-    pub fn take_profile(&self) -> Vec<(&'static str, f64, u64)> {
-        let Some(profile) = &self.0.profile else {
-            return Vec::new();
+    /// Begins to keep the time, until [`Gpu::take_time`].
+    pub fn start_time(&self, by: TimeBy) {
+        let inner = &self.0;
+        self.flush();
+        // Without timestamps the clock must not start with old work in the queue.
+        #[cfg(not(target_arch = "wasm32"))]
+        let _ = inner.device.poll(wgpu::PollType::wait_indefinitely());
+        lock(&inner.recorder).timing = Some(Timing::new(&inner.device, &inner.queue, by));
+    }
+
+    /// Names what is recorded from here on, for [`TimeBy::Phase`]; does nothing unless time is kept.
+    pub fn phase(&self, name: &'static str) {
+        let inner = &self.0;
+        let mut recorder = lock(&inner.recorder);
+        if recorder.timing.as_ref().map(Timing::by) == Some(TimeBy::Phase) {
+            recorder.rename(&inner.device, &inner.queue, name);
+        }
+    }
+
+    /// Waits for all work and gives the time kept since [`Gpu::start_time`], in order of first
+    /// appearance; empty if none was.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn take_time(&self) -> Result<Vec<Span>> {
+        let inner = &self.0;
+        let timing = {
+            let mut recorder = lock(&inner.recorder);
+            recorder.submit(&inner.device, &inner.queue);
+            if let Some(name) = recorder.timing.as_ref().map(Timing::name) {
+                recorder.read_clock(&inner.device, &inner.queue, name);
+            }
+            recorder.timing.take()
         };
-        let mut all: Vec<_> = lock(profile).drain().map(|(k, (s, n))| (k, s, n)).collect();
-        all.sort_by(|a, b| b.1.total_cmp(&a.1));
-        all
+        self.check()?;
+        match timing {
+            Some(timing) => timing.finish(&inner.device).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn pipeline(

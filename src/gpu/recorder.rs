@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::kernel::{Access, Pipeline, SLOT, WINDOW};
 use super::tensor::Tensor;
 use super::texels::{self, PooledTexture};
+use super::timing::{TimeBy, Timing};
 
 /// Dispatches per submission.
 pub(super) const PORTION: usize = 64;
@@ -26,6 +27,8 @@ pub(super) struct Recorder {
     params: Vec<u8>,
     uniform: wgpu::Buffer,
     groups: HashMap<(usize, Vec<[u64; 3]>), wgpu::BindGroup>,
+    /// A measurement that is going on.
+    pub(super) timing: Option<Timing>,
     pub(super) dispatches: u64,
     pub(super) submissions: u64,
 }
@@ -43,6 +46,7 @@ impl Recorder {
                 mapped_at_creation: false,
             }),
             groups: HashMap::new(),
+            timing: None,
             dispatches: 0,
             submissions: 0,
         }
@@ -56,11 +60,18 @@ impl Recorder {
     pub(super) fn dispatch(
         &mut self,
         (device, queue): (&wgpu::Device, &wgpu::Queue),
-        (pipeline_id, pipeline): (usize, &Pipeline),
+        (pipeline_id, pipeline, name): (usize, &Pipeline, &'static str),
         params: &[u8],
         tensors: &[(&Tensor, u64)],
         groups: [u32; 3],
     ) {
+        if self
+            .timing
+            .as_ref()
+            .is_some_and(|t| t.by() == TimeBy::Kernel)
+        {
+            self.rename(device, queue, name);
+        }
         let textures: Vec<Option<Arc<PooledTexture>>> = tensors
             .iter()
             .zip(&pipeline.accesses)
@@ -128,11 +139,17 @@ impl Recorder {
         let group = group.clone();
 
         if self.pass.is_none() {
-            let pass = self
-                .encoder(device)
-                .begin_compute_pass(&Default::default())
-                .forget_lifetime();
-            self.pass = Some(pass);
+            let encoder = self
+                .encoder
+                .get_or_insert_with(|| device.create_command_encoder(&Default::default()));
+            let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: self.timing.as_mut().and_then(Timing::begin),
+            });
+            self.pass = Some(pass.forget_lifetime());
+        }
+        if let Some(timing) = &mut self.timing {
+            timing.count();
         }
         if let Some(pass) = &mut self.pass {
             pass.set_pipeline(&pipeline.pipeline);
@@ -156,6 +173,41 @@ impl Recorder {
         })
     }
 
+    /// What follows belongs to `name`, if anything measures.
+    pub(super) fn rename(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        name: &'static str,
+    ) {
+        let Some(timing) = &mut self.timing else {
+            return;
+        };
+        let before = timing.name();
+        if !timing.rename(name) {
+            return;
+        }
+        self.pass = None;
+        self.read_clock(device, queue, before);
+    }
+
+    /// Without timestamps: empties the queue and adds the time since the last call to `name`.
+    pub(super) fn read_clock(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        name: &'static str,
+    ) {
+        if !self.timing.as_ref().is_some_and(Timing::needs_host) {
+            return;
+        }
+        self.submit(device, queue);
+        let _ = device.poll(wgpu::PollType::wait_indefinitely());
+        if let Some(timing) = &mut self.timing {
+            timing.lap(name);
+        }
+    }
+
     /// Records a copy, in order with the dispatches.
     pub(super) fn copy(
         &mut self,
@@ -177,9 +229,12 @@ impl Recorder {
     /// Submits what is recorded; does nothing if nothing is.
     pub(super) fn submit(&mut self, device: &wgpu::Device, queue: &wgpu::Queue) {
         self.pass = None;
-        let Some(encoder) = self.encoder.take() else {
+        let Some(mut encoder) = self.encoder.take() else {
             return;
         };
+        if let Some(timing) = &mut self.timing {
+            timing.resolve(device, &mut encoder);
+        }
         if !self.params.is_empty() {
             queue.write_buffer(&self.uniform, 0, &self.params);
             self.params.clear();

@@ -139,6 +139,7 @@ pub(super) fn accumulate(
 ) -> Result<Chunk> {
     let [members, features, d] = [w.enc.shape()[0], w.enc.shape()[1], w.enc.shape()[2]];
     let rows = x.rows();
+    gpu.phase("encode");
     // Without b_dec every member reads the same input.
     let (input, input_outer) = if w.tied {
         (x.clone(), 0)
@@ -161,6 +162,7 @@ pub(super) fn accumulate(
     matmul(gpu, &encode, &input, w.enc, Some(w.b_enc), &codes)?;
     relu_in_place(gpu, &codes)?;
 
+    gpu.phase("decode");
     // error = x^ - x, begun as b_dec - x.
     let error = subtract_bias(gpu, -1.0, x, w.b_dec)?;
     let nn = Product::new(rows, d, features);
@@ -173,6 +175,7 @@ pub(super) fn accumulate(
     };
     matmul(gpu, &decode, &codes, w.dec, None, &error)?;
 
+    gpu.phase("latent gradients");
     // d(mean squared error)/d(x^ - x) per unit of error: a mean over rows and coordinates.
     let slope = 2.0 / (batch.rows as f32 * d as f32);
     let code_grads = gpu.f32(&[members, rows, features])?;
@@ -185,6 +188,7 @@ pub(super) fn accumulate(
     matmul(gpu, &backward, &error, w.dec, None, &code_grads)?;
     let sums = relu_gradient(gpu, &codes, l1, &code_grads)?;
 
+    gpu.phase("weight gradients");
     let stride = out.stride;
     let tn = Product::tn(features, d, rows);
     let into = |from: usize| View {

@@ -74,6 +74,7 @@ pub(super) fn step(
     let slope = 2.0 / (rows as f32 * d as f32);
     let b = backward(gpu, &weights, ks, aux, x, slope)?;
 
+    gpu.phase("weight gradients");
     let stats = feature_norms(gpu, &b.sorted, [&b.error, &b.input, &p.dec.w], slope)?;
     let bias = gpu.f32(&[members, d])?;
     let into = Column {
@@ -92,6 +93,7 @@ pub(super) fn step(
         None
     };
 
+    gpu.phase("optimiser");
     let from = (&b.sorted, &stats);
     let rows_of = |p: &Parameter| [p.w.clone(), p.m.clone(), p.v.clone()];
     let [w, m, v] = &rows_of(p.dec);
@@ -159,7 +161,9 @@ fn encode(
         } else {
             gpu.f32(&[members * count, features])?
         };
+        gpu.phase("encode");
         matmul(gpu, &product, input, w.enc, Some(w.b_enc), &pre)?;
+        gpu.phase("select");
         for (codes, ks, among) in lists {
             topk_into(gpu, &pre, ks, *among, codes, row0)?;
         }
@@ -177,6 +181,7 @@ fn backward(
 ) -> Result<Backward> {
     let [members, features, d] = [w.enc.shape()[0], w.enc.shape()[1], w.enc.shape()[2]];
     let rows = x.rows();
+    gpu.phase("encode");
     let input = subtract_bias(gpu, 1.0, x, w.b_dec)?;
     let aux_k = aux.map_or(0, |aux| aux.ks.most());
     let per_member = rows * (ks.most() + aux_k);
@@ -217,6 +222,7 @@ fn backward(
         scale,
         shift: None,
     };
+    gpu.phase("decode");
     // x^ - x
     let target = Some((-1.0, x));
     sparse_decode_into(
@@ -228,6 +234,7 @@ fn backward(
         None,
         at(0, false),
     )?;
+    gpu.phase("latent gradients");
     sparse_dots(gpu, &codes, &upstream(0, slope), w.dec, None, &gradient)?;
     let mut sorted = vec![Part {
         codes: &codes,
@@ -236,6 +243,7 @@ fn backward(
         gate: None,
     }];
     if let Some(aux) = aux {
+        gpu.phase("auxk");
         // The residual x - x^ is the target and gets no gradient; decoded without b_dec. With no dead
         // latent in a member, its kernels end at once and leave noise, which nothing reads.
         let gate = Some(aux.among.count);
@@ -249,6 +257,7 @@ fn backward(
             gate,
         });
     }
+    gpu.phase("sort");
     let sorted = sort_entries(gpu, &sorted, &gradient, features)?;
     Ok(Backward {
         input,

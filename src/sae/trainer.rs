@@ -118,6 +118,7 @@ impl Trainer {
                 &[x.rows(), self.config.d_in],
             )?;
         }
+        gpu.phase("statistics");
         let limit = u32::try_from(self.config.dead_after).unwrap_or(u32::MAX);
         let dead = if measure || self.aux_ks.is_some() {
             Some(count_above(gpu, &self.since, limit)?)
@@ -138,6 +139,7 @@ impl Trainer {
         } else {
             (chunks.to_vec(), self.dense_step(gpu, &adam, chunks)?)
         };
+        gpu.phase("statistics");
         for (i, chunk) in done.iter().enumerate() {
             update_since(
                 gpu,
@@ -207,7 +209,9 @@ impl Trainer {
             };
             done.push(dense::accumulate(gpu, &weights, &self.l1, x, &batch, &out)?);
         }
+        gpu.phase("weight gradients");
         out.finish(gpu, &weights, norms.as_ref())?;
+        gpu.phase("optimiser");
         let clip = out.clip(gpu, self.config.clip as f32)?;
         let clip = clip.as_ref();
         match &self.dec {
