@@ -8,8 +8,9 @@
 //
 // One workgroup of WG lanes a row. The row is read once: the largest key of each block of `block` columns
 // stays in workgroup memory. At least k blocks reach the k-th largest of these, so what is wanted lies in
-// the blocks that do; their keys (if they fit, else the whole row) are searched for the largest cut that
-// k of them reach, bit by bit. Keys are order-preserving u32 (sign bit flipped), 0 = takes no part.
+// the blocks that do, and of their keys only those that reach it too, hardly more than k, are listed and
+// searched bit by bit for the largest cut that k of them reach. Where too many are equal for the list, the
+// whole row is searched. Keys are order-preserving u32 (sign bit flipped), 0 = takes no part.
 // Deterministic: integer counts only. Exact.
 struct Params {
   rows: u32, cols: u32, k: u32, rows_here: u32, row0: u32, base: u32, per_member: u32,
@@ -23,8 +24,9 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> value: array<f32>;
 
 override WG: u32 = 64u;
-const KEYS = 2048u;
+const LISTED = 1024u;
 const CHOSEN = 512u;
+// First the blocks' maxima, then the listed keys and, LISTED on, their columns.
 var<workgroup> keys: array<u32, 2048>;
 var<workgroup> chosen: array<u32, 512>;
 var<workgroup> counts: array<u32, 64>;
@@ -38,6 +40,22 @@ fn order(v: f32) -> u32 {
 fn open(row: u32, col: u32) -> bool {
   if (col >= p.cols) { return false; }
   return p.masked == 0u || since[(row / p.rows_here) * p.cols + col] > p.limit;
+}
+
+// The keys of four neighbours.
+fn order4(row: u32, col: u32) -> vec4<u32> {
+  let v = x4(row * p.cols + col);
+  return vec4<u32>(
+    select(0u, order(v.x), open(row, col)),
+    select(0u, order(v.y), open(row, col + 1u)),
+    select(0u, order(v.z), open(row, col + 2u)),
+    select(0u, order(v.w), open(row, col + 3u)),
+  );
+}
+
+fn reach(q: vec4<u32>, floor: u32) -> u32 {
+  let ones = select(vec4<u32>(), vec4<u32>(1u), q >= vec4<u32>(floor));
+  return ones.x + ones.y + ones.z + ones.w;
 }
 
 fn total(lane: u32, n: u32) -> u32 {
@@ -107,14 +125,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let blocks = (p.cols + p.block - 1u) / p.block;
 
   var mine = 0u;
+  let plain = p.masked == 0u && p.cols % p.block == 0u;
   for (var b = lane; b < blocks; b += WG) {
     var most = 0u;
-    for (var c = b * p.block; c < (b + 1u) * p.block; c += 4u) {
-      let v = x4(row * p.cols + c);
-      if (open(row, c)) { most = max(most, order(v.x)); }
-      if (open(row, c + 1u)) { most = max(most, order(v.y)); }
-      if (open(row, c + 2u)) { most = max(most, order(v.z)); }
-      if (open(row, c + 3u)) { most = max(most, order(v.w)); }
+    if (plain) {
+      var v = x4(row * p.cols + b * p.block);
+      for (var c = 4u; c < p.block; c += 4u) { v = max(v, x4(row * p.cols + b * p.block + c)); }
+      most = order(max(max(v.x, v.y), max(v.z, v.w)));
+    } else {
+      for (var c = b * p.block; c < (b + 1u) * p.block; c += 4u) {
+        let q = order4(row, c);
+        most = max(most, max(max(q.x, q.y), max(q.z, q.w)));
+      }
     }
     keys[b] = most;
     mine = max(mine, most);
@@ -127,10 +149,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   var n = 0u;
   for (var b = lane * per; b < min(blocks, (lane + 1u) * per); b++) { n += select(0u, 1u, keys[b] >= floor); }
   let listed = total(lane, n);
-  let direct = listed > CHOSEN || listed * p.block > KEYS;
+  var direct = listed > CHOSEN;
   var size = p.cols;
   if (!direct) {
-    size = listed * p.block;
     counts[lane] = n;
     workgroupBarrier();
     var to = 0u;
@@ -142,15 +163,36 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       }
     }
     workgroupBarrier();
-    for (var i = 4u * lane; i < size; i += 4u * WG) {
-      let c = chosen[i / p.block] * p.block + i % p.block;
-      let v = x4(row * p.cols + c);
-      keys[i] = select(0u, order(v.x), open(row, c));
-      keys[i + 1u] = select(0u, order(v.y), open(row, c + 1u));
-      keys[i + 2u] = select(0u, order(v.z), open(row, c + 2u));
-      keys[i + 3u] = select(0u, order(v.w), open(row, c + 3u));
+    // The keys in them that reach it, counted and then listed.
+    per = (listed + WG - 1u) / WG;
+    n = 0u;
+    for (var i = lane * per; i < min(listed, (lane + 1u) * per); i++) {
+      for (var c = 0u; c < p.block; c += 4u) { n += reach(order4(row, chosen[i] * p.block + c), floor); }
     }
-    workgroupBarrier();
+    let all = total(lane, n);
+    direct = all > LISTED;
+    if (!direct) {
+      size = all;
+      counts[lane] = n;
+      workgroupBarrier();
+      to = 0u;
+      for (var i = 0u; i < lane; i++) { to += counts[i]; }
+      for (var i = lane * per; i < min(listed, (lane + 1u) * per); i++) {
+        for (var c = chosen[i] * p.block; c < (chosen[i] + 1u) * p.block; c += 4u) {
+          let q = order4(row, c);
+          if (reach(q, floor) > 0u) {
+            for (var e = 0u; e < 4u; e++) {
+              if (q[e] >= floor) {
+                keys[to] = q[e];
+                keys[LISTED + to] = c + e;
+                to++;
+              }
+            }
+          }
+        }
+      }
+      workgroupBarrier();
+    }
   }
   let cut = search(lane, row, direct, size, k, 0u, floor, best).x;
 
@@ -185,7 +227,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     if (q > cut || (q == cut && equal < ties)) {
       let at = list + above + min(equal, ties);
       var c = i;
-      if (!direct) { c = chosen[i / p.block] * p.block + i % p.block; }
+      if (!direct) { c = keys[LISTED + i]; }
       let bits = select(~q, q & 0x7fffffffu, (q & 0x80000000u) != 0u);
       index[at] = select(c, 0u, q == 0u);
       value[at] = select(max(bitcast<f32>(bits), 0.0), 0.0, q == 0u);
