@@ -3,11 +3,12 @@
 // Last of four kernels that sort list entries by feature: entry e with value > 0 goes to
 // ranges[feature].x + tally[chunk, feature] + rank[e], so a feature's slots are in row order. Lists as in
 // rank_entries; ranges, tally as scan_entries leaves them; the row written is row0 + row within the member.
-// With `gated`, a member with count[member] = 0 is left alone. 64 lanes and 256 entries of one member
+// With `gated` and `counted` as in rank_entries. 64 lanes and 256 entries of one member
 // (z) a workgroup, grid folded over x and y. Exact.
 struct Params {
   entries: u32, k: u32, base: u32, per_member: u32, features: u32,
-  chunk_rows: u32, chunk0: u32, chunks: u32, row0: u32, gated: u32, factor: f32,
+  chunk_rows: u32, chunk0: u32, chunks: u32, row0: u32, gated: u32, counted: u32,
+  factor: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> index: array<u32>;
@@ -30,8 +31,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     if (i < p.entries) {
       let e = member * p.per_member + p.base + i;
       let v = value[e];
-      if (v > 0.0) {
-        let row = i / p.k;
+      let row = i / p.k;
+      var slots = p.k;
+      if (p.counted != 0u) { slots = min(slots, count[member * (p.entries / p.k) + row]); }
+      if (v > 0.0 && i % p.k < slots) {
         let f = index[e];
         let chunk = p.chunk0 + row / p.chunk_rows;
         let cell = (member * p.chunks + chunk) * p.features + f;

@@ -2,6 +2,7 @@
 
 pub mod adapter;
 mod error;
+mod gate;
 mod kernel;
 mod memory;
 mod recorder;
@@ -16,6 +17,7 @@ use bytemuck::Pod;
 
 pub use adapter::{AdapterDescription, GpuOptions};
 pub use error::{GpuError, Result};
+pub use gate::{Gate, KERNEL as GATE_GROUPS};
 pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
 pub use tensor::{DType, Tensor};
@@ -432,6 +434,15 @@ impl Gpu {
             groups,
         );
         Ok(())
+    }
+
+    /// Records what `work` dispatches so that the GPU runs it only if `gate` is open then. Clears, copies and
+    /// textures of texels are made regardless. Gates do not nest: the inner one counts.
+    pub fn gated<T>(&self, gate: Gate, work: impl FnOnce() -> T) -> T {
+        let before = lock(&self.0.recorder).gate.replace(gate);
+        let result = work();
+        lock(&self.0.recorder).gate = before;
+        result
     }
 
     /// Begins to keep the time, until [`Gpu::take_time`].

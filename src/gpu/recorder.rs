@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use std::sync::Arc;
 
+use super::gate::{self, Gate, Gates};
 use super::kernel::{Access, Pipeline, SLOT, WINDOW};
 use super::tensor::Tensor;
 use super::texels::{self, PooledTexture};
@@ -27,6 +28,9 @@ pub(super) struct Recorder {
     params: Vec<u8>,
     uniform: wgpu::Buffer,
     groups: HashMap<(usize, Vec<[u64; 3]>), wgpu::BindGroup>,
+    /// What lets the dispatches that follow run, if not everything does.
+    pub(super) gate: Option<Gate>,
+    gates: Option<Gates>,
     /// A measurement that is going on.
     pub(super) timing: Option<Timing>,
     pub(super) dispatches: u64,
@@ -46,6 +50,8 @@ impl Recorder {
                 mapped_at_creation: false,
             }),
             groups: HashMap::new(),
+            gate: None,
+            gates: None,
             timing: None,
             dispatches: 0,
             submissions: 0,
@@ -84,9 +90,8 @@ impl Recorder {
                 tensor.buffer.touch();
             }
         }
-        let offset = self.params.len() as u32;
-        self.params.extend_from_slice(params);
-        self.params.resize(offset as usize + SLOT as usize, 0);
+        let slot = self.gate_groups(device, queue, groups);
+        let offset = self.push(params);
 
         let key = (
             pipeline_id,
@@ -138,6 +143,39 @@ impl Recorder {
         });
         let group = group.clone();
 
+        self.run(
+            device,
+            &pipeline.pipeline,
+            &group,
+            offset,
+            |pass, gates| match (slot, gates) {
+                (Some(slot), Some(gates)) => {
+                    pass.dispatch_workgroups_indirect(&gates.groups, 16 * u64::from(slot));
+                }
+                _ => pass.dispatch_workgroups(groups[0], groups[1], groups[2]),
+            },
+        );
+        if self.params.len() >= SLOT as usize * PORTION {
+            self.submit(device, queue);
+        }
+    }
+
+    /// Takes the next slot for a dispatch's parameters; gives its offset.
+    fn push(&mut self, params: &[u8]) -> u32 {
+        let offset = self.params.len();
+        self.params.extend_from_slice(params);
+        self.params.resize(offset + SLOT as usize, 0);
+        offset as u32
+    }
+
+    fn run(
+        &mut self,
+        device: &wgpu::Device,
+        pipeline: &wgpu::ComputePipeline,
+        group: &wgpu::BindGroup,
+        offset: u32,
+        dispatch: impl FnOnce(&mut wgpu::ComputePass<'static>, Option<&Gates>),
+    ) {
         if self.pass.is_none() {
             let encoder = self
                 .encoder
@@ -152,14 +190,36 @@ impl Recorder {
             timing.count();
         }
         if let Some(pass) = &mut self.pass {
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &group, &[offset]);
-            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, group, &[offset]);
+            dispatch(pass, self.gates.as_ref());
         }
         self.dispatches += 1;
-        if self.params.len() >= SLOT as usize * PORTION {
+    }
+
+    /// Where a gate is set: records the kernel that writes the groups of the dispatch after it, and gives
+    /// the slot they lie in.
+    fn gate_groups(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        groups: [u32; 3],
+    ) -> Option<u32> {
+        let gate = self.gate.clone()?;
+        // Both in one submission: the next one begins with slot 0 again.
+        if self.params.len() + 2 * SLOT as usize > SLOT as usize * PORTION {
             self.submit(device, queue);
         }
+        let slot = (self.params.len() / SLOT as usize) as u32;
+        let params = gate::Params::new(slot as usize, &gate, groups);
+        let offset = self.push(bytemuck::bytes_of(&params));
+        let gates = self.gates.get_or_insert_with(|| Gates::new(device));
+        let pipeline = gates.pipeline.pipeline.clone();
+        let group = gates.bind(device, &self.uniform, &gate.flag);
+        self.run(device, &pipeline, &group, offset, |pass, _| {
+            pass.dispatch_workgroups(1, 1, 1);
+        });
+        Some(slot)
     }
 
     /// The tensor's values as a texture; records the copy if they have changed since the last one.

@@ -145,6 +145,8 @@ pub fn all() -> Vec<Case> {
         super::project_rows::cases(),
         super::relu_gradient::cases(),
         super::relu_in_place::cases(),
+        super::relu_lists::cases(),
+        super::sparse_gradients::cases(),
         super::row_sum::cases(),
         super::sparse_decode::cases(),
         super::sparse_dots::cases(),

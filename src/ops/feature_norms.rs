@@ -129,13 +129,26 @@ impl Problem {
             entries[m * features + *f as usize].push(entry);
         }
         Ok(Problem {
-            sorted: sort_entries(gpu, &[part], &gradient, features)?,
+            sorted: sort_entries(gpu, &[part], &gradient, features, None)?,
             g: (gpu.upload(&gv, &[members, rows, d])?, gv),
             x: (gpu.upload(&xv, &[members, rows, d])?, xv),
             w: (gpu.upload(&wv, &[members, features, d])?, wv),
             entries,
             scale: 0.25,
         })
+    }
+
+    /// Sums over the entries of feature `i` of all members' features: (decoder row, encoder row, bias).
+    pub(super) fn sums(
+        &self,
+        i: usize,
+        [_, rows, _, features, d]: [usize; 5],
+    ) -> (Vec<f64>, Vec<f64>, f64) {
+        let member = i / features * rows * d..(i / features + 1) * rows * d;
+        let (g, x) = (&self.g.1[member.clone()], &self.x.1[member]);
+        let (dec, enc, bias, _) =
+            reference(&self.entries[i], g, x, &vec![0.0; d], f64::from(self.scale));
+        (dec, enc, bias)
     }
 
     /// [`reference`] for feature `i` of all members' features.

@@ -27,6 +27,7 @@ pub mod reconstruction_stats;
 pub mod relu_count;
 pub mod relu_gradient;
 pub mod relu_in_place;
+pub mod relu_lists;
 pub mod rope;
 pub mod row_sum;
 pub mod scale_columns;
@@ -34,6 +35,7 @@ pub mod softmax_causal;
 pub mod sort_entries;
 pub mod sparse_decode;
 pub mod sparse_dots;
+pub mod sparse_gradients;
 pub mod subtract_bias;
 pub mod topk;
 pub mod transpose;
@@ -80,6 +82,11 @@ pub static KERNELS: &[&Kernel] = &[
     &project_rows::KERNEL,
     &relu_gradient::KERNEL,
     &relu_in_place::KERNEL,
+    &relu_lists::FOURS,
+    &relu_lists::ANY,
+    &sparse_gradients::KERNEL,
+    &sparse_gradients::TEXEL,
+    &crate::gpu::GATE_GROUPS,
     &row_sum::KERNEL,
     &sparse_decode::KERNEL,
     &sparse_decode::TEXEL,

@@ -41,6 +41,7 @@ struct Rank {
     chunk0: u32,
     chunks: u32,
     gated: u32,
+    counted: u32,
 }
 
 #[repr(C)]
@@ -72,13 +73,14 @@ struct Place {
     chunks: u32,
     row0: u32,
     gated: u32,
+    counted: u32,
     factor: f32,
 }
 
 /// Lists that are sorted together with others; all parts share their tensors.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
-    /// The lists. Slots past a row's count must hold no value above 0.
+    /// The lists; those with counts cannot be gated.
     pub codes: &'a Codes,
     /// Added to the row number that a slot gets.
     pub row0: usize,
@@ -86,6 +88,19 @@ pub struct Part<'a> {
     pub factor: f32,
     /// Members with 0 here have no lists in this part.
     pub gate: Option<&'a Tensor>,
+}
+
+impl Part<'_> {
+    fn counted(&self) -> u32 {
+        u32::from(self.codes.count.is_some() && self.gate.is_none())
+    }
+
+    /// What is bound as counts of members or rows; anything where neither is read.
+    fn counts(&self) -> &Tensor {
+        self.gate
+            .or(self.codes.count.as_ref())
+            .unwrap_or(&self.codes.index)
+    }
 }
 
 /// Entries by feature.
@@ -100,6 +115,7 @@ pub struct Sorted {
 }
 
 /// Sorts the entries with a value above 0 of all `parts`. `gradient`: each code's, laid out as the values.
+/// `fired` (u32 `[members, features]`) takes the counts of [`Sorted::fired`] if it is given.
 ///
 /// # Errors
 /// No part, parts of different tensors, or out of memory.
@@ -108,6 +124,7 @@ pub fn sort_entries(
     parts: &[Part<'_>],
     gradient: &Tensor,
     features: usize,
+    fired: Option<&Tensor>,
 ) -> Result<Sorted> {
     let Some(first) = parts.first().map(|part| part.codes) else {
         return Err(GpuError::Shape {
@@ -144,8 +161,9 @@ pub fn sort_entries(
             chunk0: chunk0 as u32,
             chunks: chunks as u32,
             gated: u32::from(part.gate.is_some()),
+            counted: part.counted(),
         };
-        let gate = part.gate.unwrap_or(&c.index);
+        let gate = part.counts();
         let tensors = [&c.index, &c.value, gate, &rank, &tally];
         let constants = if gpu.is_software() { SMALL } else { PLAIN };
         let grid = [chunks_of(c) as u32, members as u32, 1];
@@ -155,7 +173,10 @@ pub fn sort_entries(
     let sorted = Sorted {
         ranges: gpu.empty(&[members, features, 2], DType::U32)?,
         slots: gpu.empty(&[members * per_member, 4], DType::U32)?,
-        fired: gpu.empty(&[members, features], DType::U32)?,
+        fired: match fired {
+            Some(fired) => fired.clone(),
+            None => gpu.empty(&[members, features], DType::U32)?,
+        },
     };
     let params = Tally {
         total: (members * features) as u32,
@@ -191,6 +212,7 @@ pub fn sort_entries(
             chunks: chunks as u32,
             row0: part.row0 as u32,
             gated: u32::from(part.gate.is_some()),
+            counted: part.counted(),
             factor: part.factor,
         };
         let tensors = [
@@ -200,7 +222,7 @@ pub fn sort_entries(
             &rank,
             &sorted.ranges,
             &tally,
-            part.gate.unwrap_or(&c.index),
+            part.counts(),
             &sorted.slots,
         ];
         let [x, y, _] = fold((c.rows * c.k).div_ceil(256));
@@ -235,7 +257,7 @@ pub fn cases() -> Vec<Case> {
                     factor: 1.0,
                     gate: None,
                 };
-                let sorted = sort_entries(gpu, &[part], &codes.value, features)?;
+                let sorted = sort_entries(gpu, &[part], &codes.value, features, None)?;
                 let (mut ranges, mut fired, mut rows_of, mut bits) =
                     (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 for m in 0..members {

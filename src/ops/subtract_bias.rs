@@ -24,9 +24,25 @@ struct Params {
 /// # Errors
 /// Shapes that do not fit, or out of memory.
 pub fn subtract_bias(gpu: &Gpu, sign: f32, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let out = gpu.f32(&[bias.rows(), x.rows(), x.cols()])?;
+    subtract_bias_into(gpu, sign, x, bias, &out)?;
+    Ok(out)
+}
+
+/// As [`subtract_bias`], into `out`.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn subtract_bias_into(
+    gpu: &Gpu,
+    sign: f32,
+    x: &Tensor,
+    bias: &Tensor,
+    out: &Tensor,
+) -> Result<()> {
     let members = bias.rows();
     bias.expect_len("subtract_bias", "bias", members * x.cols())?;
-    let out = gpu.f32(&[members, x.rows(), x.cols()])?;
+    out.expect_len("subtract_bias", "out", members * x.len())?;
     let params = Params {
         total: out.len() as u32,
         rows: x.rows() as u32,
@@ -37,10 +53,9 @@ pub fn subtract_bias(gpu: &Gpu, sign: f32, x: &Tensor, bias: &Tensor) -> Result<
         &KERNEL,
         &[],
         &params,
-        &[x, bias, &out],
+        &[x, bias, out],
         element_grid(out.len()),
-    )?;
-    Ok(out)
+    )
 }
 
 /// The same in f64 on the CPU, sign -1.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::config::TrainConfig;
+use super::density::Density;
 use super::error::{Result, SaeError};
 use super::files::{Origin, Sae};
 use super::trainer::{InitialWeights, Parameter, Trainer};
@@ -16,6 +17,9 @@ use crate::sae::Arch;
 struct Run {
     step: u64,
     config: TrainConfig,
+    /// Which way the ReLU architectures go: a resumed run must go the same.
+    #[serde(default)]
+    capacity: Option<usize>,
 }
 
 impl Trainer {
@@ -48,6 +52,7 @@ impl Trainer {
         let run = Run {
             step: self.step,
             config: self.config().clone(),
+            capacity: self.density.capacity(),
         };
         let run = serde_json::to_string(&run).map_err(|e| SaeError::file("checkpoint", e))?;
         let metadata = HashMap::from([("run".to_owned(), run)]);
@@ -102,6 +107,7 @@ impl Trainer {
         }
         gpu.write(&trainer.since, &since);
         trainer.step = saved.step;
+        trainer.density = Density::new(saved.capacity);
         Ok(trainer)
     }
 

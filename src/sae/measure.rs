@@ -18,6 +18,8 @@ pub(super) struct Chunk {
     pub active: (Tensor, RowSum),
     /// Sums to the codes' L1 norm per member.
     pub magnitudes: Option<Tensor>,
+    /// The most active codes of a row, u32 `[1]`, where that is counted.
+    pub most: Option<Tensor>,
 }
 
 /// What a step measured, one value per member.

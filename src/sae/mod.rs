@@ -8,12 +8,13 @@
 pub mod checkpoint;
 pub mod compare;
 pub mod config;
-mod dense;
+mod density;
 mod error;
 pub mod files;
 mod measure;
 pub mod median;
 mod parameters;
+mod relu;
 pub mod run;
 pub mod schedule;
 mod sparse;

@@ -4,7 +4,7 @@
 //! [`Activations`], the rest an [`Observer`]. On disk a run is a folder ([`RunFolder`]).
 
 use super::error::{Result, SaeError};
-use super::trainer::{StepMetrics, Trainer};
+use super::trainer::{ADAPT_EVERY, StepMetrics, Trainer};
 use crate::gpu::Tensor;
 
 /// A source of training batches. What it hands out is a function of the step, so that a resumed run
@@ -49,9 +49,6 @@ pub struct Cadence {
     pub checkpoint: u64,
 }
 
-/// Steps that the recorder may run ahead of the GPU: bounds what queued work holds.
-const AHEAD: u64 = 16;
-
 /// Trains until the configured number of steps; gives whether it got there.
 ///
 /// # Errors
@@ -79,8 +76,12 @@ pub async fn train(
             if let Some(metrics) = trainer.metrics().await?.filter(|_| log) {
                 observer.metrics(&metrics)?;
             }
-        } else if step.is_multiple_of(AHEAD) {
+        } else if step.is_multiple_of(ADAPT_EVERY) {
+            // Bounds what queued work holds.
             trainer.gpu().settle().await?;
+        }
+        if step.is_multiple_of(ADAPT_EVERY) {
+            trainer.adapt().await?;
         }
         let go_on = observer.stepped(step + 1);
         if due || !go_on {

@@ -6,10 +6,10 @@
 //! from the lists where they are used, so a step needs little more memory than weights and moments.
 
 use super::config::TrainConfig;
-use super::dense::Weights;
 use super::error::Result;
 use super::measure::Chunk;
 use super::parameters::Parameter;
+use super::relu::Weights;
 use crate::gpu::{DType, Gpu, Tensor};
 use crate::ops::adam::{AdamStep, Gradient};
 use crate::ops::clip_features::clip_features;
@@ -127,6 +127,7 @@ pub(super) fn step(
         active: (b.sorted.fired.clone(), RowSum::Counts),
         fired: b.sorted.fired,
         magnitudes: None,
+        most: None,
     })
 }
 
@@ -258,7 +259,7 @@ fn backward(
         });
     }
     gpu.phase("sort");
-    let sorted = sort_entries(gpu, &sorted, &gradient, features)?;
+    let sorted = sort_entries(gpu, &sorted, &gradient, features, None)?;
     Ok(Backward {
         input,
         error,

@@ -4,11 +4,12 @@
 //! A step reads nothing back; [`Trainer::metrics`] reads what the last step with metrics left.
 
 use super::config::{Arch, TrainConfig};
-use super::dense::{self, Gradients, Weights};
+use super::density::Density;
 use super::error::Result;
 pub use super::measure::StepMetrics;
 use super::measure::{Chunk, Pending};
 pub use super::parameters::{InitialWeights, Parameter};
+use super::relu::{self, Gradients, Weights};
 use super::schedule;
 use super::sparse::{self, Aux, Untied};
 use crate::gpu::{Gpu, Tensor};
@@ -17,6 +18,9 @@ use crate::ops::count_above::count_above;
 use crate::ops::topk::{Among, Ks};
 use crate::ops::unit_rows::unit_rows;
 use crate::ops::update_since::update_since;
+
+/// Steps from one look at the density to the next, and steps that the recorder may run ahead of the GPU.
+pub const ADAPT_EVERY: u64 = 16;
 
 /// Trains all members of one configuration.
 pub struct Trainer {
@@ -33,6 +37,7 @@ pub struct Trainer {
     ks: Option<Ks>,
     aux_ks: Option<Ks>,
     no_bias: Tensor,
+    pub(super) density: Density,
     pending: Option<Pending>,
 }
 
@@ -46,7 +51,7 @@ impl Trainer {
         let (e, f, d) = (config.members.len(), config.d_sae, config.d_in);
         let row = match config.arch {
             Arch::TopK => d,
-            _ => dense::stride(&config),
+            _ => relu::stride(&config),
         };
         gpu.check_size(
             &format!("a matrix or gradient of {e} x {f} features of {d} coordinates"),
@@ -76,6 +81,7 @@ impl Trainer {
                 .then(|| Ks::new(gpu, &vec![aux_k; e]))
                 .transpose()?,
             no_bias: gpu.zeros(&[e, d])?,
+            density: Density::default(),
             pending: None,
             gpu: gpu.clone(),
             config,
@@ -151,6 +157,9 @@ impl Trainer {
         self.pending = measure
             .then(|| Pending::record(gpu, &self.config, self.step, &chunks, &done, dead))
             .transpose()?;
+        if self.step.is_multiple_of(ADAPT_EVERY) && self.ks.is_none() {
+            self.density.watch(gpu, self.config.members.len(), &done)?;
+        }
         self.step += 1;
         Ok(())
     }
@@ -203,11 +212,14 @@ impl Trainer {
         };
         let mut done = Vec::new();
         for (i, x) in chunks.iter().enumerate() {
-            let batch = dense::Batch {
+            let batch = relu::Batch {
                 rows,
                 first: i == 0,
             };
-            done.push(dense::accumulate(gpu, &weights, &self.l1, x, &batch, &out)?);
+            let capacity = self.density.capacity();
+            done.push(relu::accumulate(
+                gpu, &weights, &self.l1, capacity, x, &batch, &out,
+            )?);
         }
         gpu.phase("weight gradients");
         out.finish(gpu, &weights, norms.as_ref())?;
@@ -221,7 +233,7 @@ impl Trainer {
                 self.enc.adam(gpu, adam, out.part(self.config.d_in), clip)?;
             }
         }
-        let bias = out.part(out.stride - 1);
+        let bias = out.part(out.bias_col());
         self.b_enc.as_column()?.adam(gpu, adam, bias, clip)?;
         if let (Some(b_dec), Some(g)) = (&self.b_dec, out.b_dec()) {
             b_dec.adam(gpu, adam, g, clip)?;
@@ -230,6 +242,22 @@ impl Trainer {
             dec.w = unit_rows(gpu, &dec.w)?.0;
         }
         Ok(done)
+    }
+
+    /// Lets the ReLU architectures follow the density of the last step at a multiple of
+    /// [`ADAPT_EVERY`]: dense products while codes are many, lists once they are few. The training loop
+    /// calls it after such a step; without it everything stays as it is, and right.
+    ///
+    /// # Errors
+    /// Device lost.
+    pub async fn adapt(&mut self) -> Result<()> {
+        self.density.adapt(&self.gpu, self.config.d_sae).await
+    }
+
+    /// Fixes the codes a row that lists of the ReLU architectures hold (`None`: dense products), where
+    /// otherwise the measured density decides. A batch that is denser takes the dense path all the same.
+    pub fn fix_lists(&mut self, capacity: Option<usize>) {
+        self.density = Density::fixed(capacity);
     }
 
     /// Reads what the last measured step left; `None` if there is nothing new.
