@@ -17,6 +17,32 @@ pub struct GpuOptions {
     pub noise: bool,
     /// Wait after every dispatch and keep the time by kernel (natively; [`super::Gpu::take_profile`]).
     pub profile: bool,
+    /// Leave out naga's run-time checks in kernels that are proven not to need them
+    /// ([`super::Kernel::proven`]).
+    pub unchecked: bool,
+    /// Use cooperative matrices (f16 inputs, f32 sums) for products that allow it, where the adapter
+    /// has them. An experimental feature of wgpu.
+    pub cooperative: bool,
+    /// Hold a language model's matrices as f16, with sums in f32: half the memory and bandwidth, and
+    /// weights rounded to 11 bits.
+    pub half_weights: bool,
+    /// Whether variants of a kernel are measured against each other at first use.
+    pub tune: Tune,
+    /// Where measured choices are kept; `None`: in the user's cache folder ([`super::cache_dir`]).
+    pub cache: Option<std::path::PathBuf>,
+}
+
+/// Whether to choose between variants of a kernel by measuring. Every candidate gives the same
+/// bits, so that this changes times only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tune {
+    /// By size rules.
+    #[default]
+    Off,
+    /// By measuring, except on CPU rasterisers, which have kernels of their own.
+    Gpus,
+    /// Treat a CPU rasteriser as a GPU too. Tests use it.
+    Always,
 }
 
 /// An adapter as `mosaec adapters` lists it.

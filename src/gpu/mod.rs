@@ -1,23 +1,31 @@
 //! The only code that speaks wgpu: adapter, device, tensors, kernels, recording, readback, memory.
 
 pub mod adapter;
+mod choices;
 mod error;
+mod features;
 mod kernel;
 mod memory;
 mod recorder;
 mod tensor;
+mod trusted;
+mod tuning;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-pub use adapter::{AdapterDescription, GpuOptions};
+pub use adapter::{AdapterDescription, GpuOptions, Tune};
+pub use choices::{Choice, cache_dir};
 pub use error::{GpuError, Result};
+pub use features::Needs;
 pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
 pub use tensor::{DType, Tensor};
 
+use choices::Choices;
+use features::Extras;
 use kernel::Pipeline;
 use memory::Pool;
 use recorder::Recorder;
@@ -34,6 +42,12 @@ struct Inner {
     description: AdapterDescription,
     limits: wgpu::Limits,
     noise: bool,
+    unchecked: bool,
+    half_weights: bool,
+    extras: Extras,
+    tune: Tune,
+    /// What was measured, where measuring is wanted.
+    choices: Option<Mutex<Choices>>,
     /// Seconds and dispatches by kernel, where [`GpuOptions::profile`] asks for them.
     profile: Option<Mutex<HashMap<&'static str, (f64, u64)>>>,
     pool: Arc<Pool>,
@@ -66,11 +80,13 @@ impl Gpu {
             limits.max_buffer_size = have.max_buffer_size;
             limits.max_storage_buffer_binding_size = have.max_storage_buffer_binding_size;
         }
+        let extras = Extras::of(&adapter, options);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mosaec"),
-                required_features: wgpu::Features::empty(),
+                required_features: extras.features(),
                 required_limits: limits.clone(),
+                experimental_features: trusted::experimental(extras),
                 ..Default::default()
             })
             .await
@@ -97,12 +113,32 @@ impl Gpu {
             });
         }));
         let recorder = Recorder::new(&device);
+        let tunes = match options.tune {
+            Tune::Off => false,
+            Tune::Gpus => description.kind != "software",
+            Tune::Always => true,
+        };
+        let identity = format!(
+            "{} | {} | {} | {}",
+            description.name,
+            description.backend,
+            description.driver,
+            if options.unchecked { "unchecked" } else { "checked" }
+        );
+        // A browser can neither wait for a measurement nor keep a file.
+        let choices = (tunes && cfg!(not(target_arch = "wasm32")))
+            .then(|| Mutex::new(Choices::open(options.cache.as_deref(), identity)));
         Ok(Gpu(Arc::new(Inner {
             device,
             queue,
             description,
             limits,
             noise: options.noise,
+            unchecked: options.unchecked,
+            half_weights: options.half_weights,
+            extras,
+            tune: options.tune,
+            choices,
             profile: options.profile.then(Mutex::default),
             pool: Arc::default(),
             pipelines: Mutex::new(Pipelines {
@@ -125,10 +161,12 @@ impl Gpu {
 
     /// Largest tensor that one kernel can see, in bytes.
     pub fn max_binding(&self) -> u64 {
-        self.0
-            .limits
+        let limits = &self.0.limits;
+        let limit = limits
             .max_storage_buffer_binding_size
-            .min(self.0.limits.max_buffer_size)
+            .min(limits.max_buffer_size);
+        // Bindings are whole vec4s.
+        limit & !15
     }
 
     /// Bytes in use, their peak, and what the pool holds.
@@ -435,7 +473,7 @@ impl Gpu {
             .by_key
             .entry(key)
             .or_insert_with(|| {
-                let built = kernel::build(&self.0.device, kernel, constants);
+                let built = kernel::build(&self.0.device, kernel, constants, self.0.unchecked);
                 (next, Arc::new(built))
             })
             .clone()
