@@ -55,7 +55,14 @@ fn products(gpu: &Gpu) -> Result<()> {
         let a = gpu.zeros(&[q.m * q.k])?;
         let b = gpu.zeros(&[q.k * q.n])?;
         let c = gpu.zeros(&[q.m * q.n])?;
-        for variant in [Variant::Uniform, Variant::Direct, Variant::Tiled] {
+        for variant in [
+            Variant::Uniform,
+            Variant::Direct,
+            Variant::Tile128,
+            Variant::Tile64,
+            Variant::Tile32,
+            Variant::Register,
+        ] {
             if variant == Variant::Uniform && !gpu.is_software() {
                 continue;
             }

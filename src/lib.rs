@@ -3,6 +3,7 @@
 //! Layers lean one way: `gpu <- ops <- {model, sae} <- harvest <- {eval, explain, causal} <- cli`;
 //! [`data`] and [`report`] are used from above and use nothing of it.
 #![warn(missing_docs, unreachable_pub)]
+#![deny(unsafe_code)]
 
 pub mod causal;
 #[cfg(not(target_arch = "wasm32"))]

@@ -32,6 +32,16 @@ fn every_kernel_agrees_with_its_reference() {
     });
 }
 
+/// As released: what the adapter has, and no run-time checks in kernels that are proven.
+#[test]
+fn every_kernel_agrees_without_checks_and_with_what_the_adapter_has() {
+    run(&GpuOptions {
+        noise: true,
+        unchecked: true,
+        ..GpuOptions::default()
+    });
+}
+
 #[test]
 fn every_kernel_has_a_case() {
     let covered: std::collections::HashSet<_> = cases::all().iter().map(|c| c.kernel).collect();

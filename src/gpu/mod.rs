@@ -4,6 +4,7 @@ pub mod adapter;
 mod choices;
 mod error;
 mod features;
+mod half;
 mod kernel;
 mod memory;
 mod recorder;
@@ -123,7 +124,11 @@ impl Gpu {
             description.name,
             description.backend,
             description.driver,
-            if options.unchecked { "unchecked" } else { "checked" }
+            if options.unchecked {
+                "unchecked"
+            } else {
+                "checked"
+            }
         );
         // A browser can neither wait for a measurement nor keep a file.
         let choices = (tunes && cfg!(not(target_arch = "wasm32")))

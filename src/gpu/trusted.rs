@@ -7,7 +7,11 @@ use super::kernel::Kernel;
 
 /// The shader module of a kernel. `unchecked` drops naga's clamping of indices and its bound on
 /// loops, for kernels with a proof only.
-pub(super) fn module(device: &wgpu::Device, kernel: &Kernel, unchecked: bool) -> wgpu::ShaderModule {
+pub(super) fn module(
+    device: &wgpu::Device,
+    kernel: &Kernel,
+    unchecked: bool,
+) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(kernel.name),
         source: wgpu::ShaderSource::Wgsl(kernel.source_for(cfg!(target_arch = "wasm32")).into()),
@@ -17,8 +21,7 @@ pub(super) fn module(device: &wgpu::Device, kernel: &Kernel, unchecked: bool) ->
         // divisor zero, given what the host side checks before it dispatches. The tests run the
         // whole table of cases with checks and without.
         return unsafe {
-            device
-                .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         };
     }
     device.create_shader_module(descriptor)

@@ -103,7 +103,11 @@ async fn read(gpu: &Gpu, tensor: &Tensor) -> Result<(Vec<f64>, Vec<u32>)> {
         let words = gpu.read_u32(tensor).await?;
         (words.iter().map(|w| f64::from(*w)).collect(), words)
     } else {
-        let values = gpu.read(tensor).await?;
+        let values = if tensor.dtype() == DType::F16 {
+            gpu.read_half(tensor).await?
+        } else {
+            gpu.read(tensor).await?
+        };
         (
             values.iter().map(|v| f64::from(*v)).collect(),
             values.iter().map(|v| v.to_bits()).collect(),
@@ -127,6 +131,7 @@ pub fn wide(v: &[f32]) -> Vec<f64> {
 pub fn all() -> Vec<Case> {
     [
         super::matmul::cases(),
+        super::to_half::cases(),
         super::transpose::cases(),
         super::gather_rows::cases(),
         super::norm::cases(),
