@@ -183,6 +183,9 @@ fn main() {
     }
     let options = GpuOptions {
         adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+        // As the command line does.
+        unchecked: std::env::var("MOSAEC_CHECKED").is_err(),
+        tune: mosaec::gpu::Tune::Gpus,
         ..GpuOptions::default()
     };
     let gpu = match pollster::block_on(Gpu::open(&options)) {

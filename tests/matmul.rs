@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mosaec::gpu::{Gpu, GpuOptions, Tensor, Tune};
+use mosaec::model::{Hooks, Model, Tokens, Want};
 use mosaec::ops::cases::values;
 use mosaec::ops::matmul::variant::{EXACT, Variant, by_size};
 use mosaec::ops::matmul::{Product, View, matmul, matmul_by, tune};
@@ -211,4 +212,29 @@ fn what_cannot_be_multiplied_is_refused() {
         ..q
     };
     assert!(refused(&past, &operands.a, &operands.b).contains("at least 17 elements"));
+}
+
+/// The embedded model's weights are f16 already, so that holding them so must change roundings of
+/// sums only.
+#[test]
+fn a_model_with_f16_weights_says_the_same() {
+    let logits = |half_weights| {
+        let gpu = open(GpuOptions {
+            half_weights,
+            ..GpuOptions::default()
+        });
+        let model = Model::embedded(&gpu).expect("the embedded model");
+        let ids: Vec<u32> = (0..24).map(|i| 1 + i * 37).collect();
+        let tokens = Tokens::new(&ids, 12).expect("tokens");
+        let logits = model.run(&gpu, &tokens, &mut Hooks::new(), Want::Logits);
+        let logits = logits.expect("runs").expect("logits");
+        let values = block_on(gpu.read(&logits)).expect("values");
+        (values, gpu.memory().in_use)
+    };
+    let ((whole, more), (half, less)) = (logits(false), logits(true));
+    assert!(less < more, "{less} bytes with f16 weights, {more} without");
+    assert!(whole.iter().any(|v| v.abs() > 1.0));
+    for (a, b) in whole.iter().zip(&half) {
+        assert!((a - b).abs() < 1e-3, "{a} {b}");
+    }
 }

@@ -134,7 +134,7 @@ pub fn matmul_by(
         Variant::Auto => tune::choose(gpu, q, a, b)?,
         Variant::Tiled => (variant::default(gpu, q, b), None),
         named if named.can(gpu, q, b) => (named, None),
-        _ => (variant::by_size(q), None),
+        _ => (variant::by_rule(gpu, q), None),
     };
     record(gpu, (variant, gflops), q, a, b, bias, c)
 }

@@ -5,7 +5,7 @@
 
 use super::dispatch::record;
 use super::product::{Precision, Product, View};
-use super::variant::{self, EXACT, Variant, by_size};
+use super::variant::{self, EXACT, Variant, by_rule};
 use crate::gpu::{Choice, DType, Gpu, Result, Tensor};
 
 /// Operations of one measured product at most: 10 ms at 1 TFLOP/s.
@@ -41,13 +41,14 @@ pub fn class(q: &Product, b: &Tensor) -> String {
     )
 }
 
-/// The variants worth measuring, the one by size first.
+/// The variants worth measuring, the one by rule first.
 pub fn candidates(gpu: &Gpu, q: &Product, b: &Tensor) -> Vec<Variant> {
-    let first = by_size(q);
+    let first = by_rule(gpu, q);
     // Neighbours in tile size, and the one without workgroup memory; for few rows, subgroups.
     let others = match first {
         Variant::Tile128 => [Variant::Register, Variant::Tile64],
         Variant::Tile64 => [Variant::Register, Variant::Tile128],
+        Variant::Register => [Variant::Tile64, Variant::Tile128],
         _ if q.m <= 32 => [Variant::Subgroup, Variant::Register],
         _ => [Variant::Register, Variant::Tile64],
     };

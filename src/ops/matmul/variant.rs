@@ -228,12 +228,23 @@ pub fn by_size(q: &Product) -> Variant {
     }
 }
 
-/// Which implementation `Auto` and `Tiled` mean for a GPU, before measuring.
+/// The exact variant without measuring. On Apple's GPUs others found tiles in workgroup memory no
+/// faster than direct loads, or slower (docs/performance.md names them).
+pub fn by_rule(gpu: &Gpu, q: &Product) -> Variant {
+    match by_size(q) {
+        Variant::Tile128 | Variant::Tile64 if gpu.description().backend == "Metal" => {
+            Variant::Register
+        }
+        tile => tile,
+    }
+}
+
+/// What `Auto` and `Tiled` mean for a GPU, before measuring.
 pub(super) fn default(gpu: &Gpu, q: &Product, b: &Tensor) -> Variant {
     // Below a few tiles staging and rounding cost more than the units save.
     let large = q.m >= 64 && q.n >= 64 && q.k >= 64;
     if large && Variant::Cooperative.can(gpu, q, b) {
         return Variant::Cooperative;
     }
-    by_size(q)
+    by_rule(gpu, q)
 }
