@@ -18,7 +18,8 @@ pub struct GpuOptions {
     /// Wait after every dispatch and keep the time by kernel (natively; [`super::Gpu::take_profile`]).
     pub profile: bool,
     /// Leave out naga's run-time checks in kernels that are proven not to need them
-    /// ([`super::Kernel::proven`]).
+    /// ([`super::Kernel::proven`]). Proofs rest on what the functions of `ops` check: nothing else
+    /// should dispatch such a kernel then.
     pub unchecked: bool,
     /// Use cooperative matrices (f16 inputs, f32 sums) for products that allow it, where the adapter
     /// has them. An experimental feature of wgpu.
