@@ -7,13 +7,14 @@
 // Layouts, batches, f16 weights: lib/matmul_blocks.wgsl. m_begin is a multiple of the tile.
 // Deterministic: one lane sums over k in order, by fma; all variants for GPUs give the same bits.
 // Tolerance against the f64 reference: 1e-5 * sqrt(k) relative to the sum of magnitudes.
+var<workgroup> lanes: u32;
+
 @compute @workgroup_size(128, 1, 1)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_invocation_id) own: u32,
-  @builtin(subgroup_size) size: u32,
 ) {
   let tile = tile_of(flat_group(wid, groups), 8u, 512u);
   if (tile.z == 0u) { return; }
@@ -21,8 +22,10 @@ fn main(
   let n = tile.y + lane * 4u;
   let first = min(n, (p.n - 1u) & ~3u);
   let count = p.n - first;
-  // Lanes past the workgroup's would not answer.
-  let width = min(size, 128u);
+  // How many lanes there are, counted: drivers with several sizes have told another than they ran.
+  let most = subgroupMax(own);
+  if (lane == 0u) { lanes = most + 1u; }
+  let width = workgroupUniformLoad(&lanes);
   let a0 = base.x + min(tile.x + 0u, p.m_end - 1u) * p.a_m;
   let a1 = base.x + min(tile.x + 1u, p.m_end - 1u) * p.a_m;
   let a2 = base.x + min(tile.x + 2u, p.m_end - 1u) * p.a_m;

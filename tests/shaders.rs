@@ -213,6 +213,7 @@ fn kernels_translate_to_spirv() {
             if !portable(kernel) {
                 allowed.extend([
                     C::GroupNonUniform,
+                    C::GroupNonUniformArithmetic,
                     C::GroupNonUniformShuffle,
                     C::GroupNonUniformBallot,
                 ]);

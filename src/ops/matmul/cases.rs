@@ -90,6 +90,23 @@ pub fn cases() -> Vec<Case> {
             }
         }
     }
+    // Padded rows: aligned although no size is; the last vec4 of a tensor reaches past its matrix.
+    for (form, q) in forms(33, 70, 19) {
+        for variant in GPU {
+            let [(a, at), (b, bt)] =
+                [(q.a, q.m * q.k), (q.b, q.k * q.n)].map(|(v, len)| padded(v, len));
+            let q = Product { a, b, ..q };
+            for half in [false, true] {
+                let what = format!("{form} padded {variant:?} f16 {half}");
+                let setup = Setup {
+                    a: at,
+                    b: bt,
+                    ..setup(variant, q, true, half)
+                };
+                cases.push(case(what, setup));
+            }
+        }
+    }
     // More rows of tiles than a grid has in one dimension.
     let tall = Product::new(32 * 65_536 + 1, 4, 4);
     cases.push(case(
@@ -121,6 +138,21 @@ pub fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// A dense view of `len` elements with its rows padded to fours, behind an offset; and the elements that
+/// takes, to the last that is in the matrix.
+fn padded(view: View, len: usize) -> (View, usize) {
+    let stride = view.row.max(view.col);
+    let wide = stride.next_multiple_of(4);
+    let pad = |step: usize| if step == stride { wide } else { step };
+    let moved = View {
+        offset: 8,
+        row: pad(view.row),
+        col: pad(view.col),
+        ..view
+    };
+    (moved, 8 + (len / stride - 1) * wide + stride)
 }
 
 /// Attention's shapes: heads interleaved in rows, two query heads to a key head.
