@@ -32,9 +32,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
       let e = member * p.per_member + p.base + i;
       let v = value[e];
       let row = i / p.k;
-      var slots = p.k;
-      if (p.counted != 0u) { slots = min(slots, count[member * (p.entries / p.k) + row]); }
-      if (v > 0.0 && i % p.k < slots) {
+      var length = p.k;
+      if (p.counted != 0u) { length = min(length, count[member * (p.entries / p.k) + row]); }
+      if (v > 0.0 && i % p.k < length) {
         let f = index[e];
         let chunk = p.chunk0 + row / p.chunk_rows;
         let cell = (member * p.chunks + chunk) * p.features + f;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the matrix products whose register tiles are unrolled: files beside this one.
+"""Writes the matrix products whose register tiles are unrolled, in files beside this one. Those for CPU
+rasterisers are described here and in unroll_texels.py, those for GPUs in unroll_gpu.py.
 
 A lane keeps a tile of C in registers. In WGSL that takes one named variable for each vec4 of the
 tile: drivers' compilers do not reliably unroll loops over an indexed local array, and one that is not
@@ -12,7 +13,8 @@ unrolled lives in memory. Hence hundreds of lines that nobody should write, or e
 import sys
 from pathlib import Path
 
-sys.dont_write_bytecode = True
+sys.dont_write_bytecode = True  # no __pycache__ beside the shaders
+import unroll_gpu  # noqa: E402
 import unroll_texels  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -272,6 +274,7 @@ def files():
         "matmul_uniform_nt": uniform_nt(rows=16, vecs=4),
         "matmul_uniform_nn": uniform_nn(rows=8, vecs=4, windows=8),
         "matmul_uniform_nn_narrow": uniform_nn(rows=16, vecs=1, windows=2),
+        **unroll_gpu.shaders(),
     }
     shaders |= unroll_texels.files()
     return {f"{name}.wgsl": "\n".join(lines) + "\n" for name, lines in shaders.items()}

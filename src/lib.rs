@@ -3,6 +3,7 @@
 //! Layers lean one way: `gpu <- ops <- {model, sae} <- harvest <- {eval, explain, causal, bench} <- cli`;
 //! [`data`] and [`report`] are used from above and use nothing of it.
 #![warn(missing_docs, unreachable_pub)]
+#![deny(unsafe_code)]
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;

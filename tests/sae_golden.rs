@@ -3,6 +3,7 @@
 mod common;
 
 use mosaec::gpu::Gpu;
+use mosaec::sae::trainer::ADAPT_EVERY;
 use mosaec::sae::trainer::InitialWeights;
 use mosaec::sae::{Arch, Member, StepMetrics, TrainConfig, Trainer};
 
@@ -40,6 +41,17 @@ struct Run {
 
 /// Trains `members` copies of the golden start; batches in chunks of `chunk` rows.
 fn train(gpu: &Gpu, file: &str, config: TrainConfig, chunk: usize) -> Run {
+    train_with(gpu, file, config, chunk, |_| {})
+}
+
+/// As [`train`], with something done to the trainer first.
+fn train_with(
+    gpu: &Gpu,
+    file: &str,
+    config: TrainConfig,
+    chunk: usize,
+    prepare: impl Fn(&mut Trainer),
+) -> Run {
     let golden = common::golden(file);
     let tied = config.arch == Arch::Tied;
     let copies = config.members.len();
@@ -53,6 +65,7 @@ fn train(gpu: &Gpu, file: &str, config: TrainConfig, chunk: usize) -> Run {
     let data = golden.f32("data").unwrap().0;
     let (indices, _) = golden.u32("indices").unwrap();
     let mut trainer = Trainer::new(gpu, config, &start).unwrap();
+    prepare(&mut trainer);
     let mut metrics = Vec::new();
     for rows in indices.chunks(64) {
         let batch: Vec<f32> = rows
@@ -129,6 +142,77 @@ fn relu_follows_pytorch() {
     let run = train(&gpu, file, config(Arch::Relu), 64);
     check_curve("relu", &run, file, "loss", |m| m.loss[0], 1e-3);
     check_final(&gpu, &run, file, false);
+}
+
+/// Lists that always fit, lists that never do (the GPU takes the dense path), and lists that fit sometimes.
+#[test]
+fn lists_follow_pytorch() {
+    let gpu = common::gpu();
+    for (arch, file) in [
+        (Arch::Tied, "training-tied.safetensors"),
+        (Arch::Relu, "training-relu.safetensors"),
+    ] {
+        let mut losses = Vec::new();
+        for capacity in [64, 1, 30] {
+            for chunk in [64, 24] {
+                let run = train_with(&gpu, file, config(arch), chunk, |trainer| {
+                    trainer.fix_lists(Some(capacity));
+                });
+                let name = format!("{arch}, lists of {capacity}, chunks of {chunk}");
+                check_curve(&name, &run, file, "loss", |m| m.loss[0], 1e-3);
+                check_final(&gpu, &run, file, arch == Arch::Tied);
+                losses.push(run.metrics.iter().map(|m| m.loss[0]).collect::<Vec<_>>());
+            }
+        }
+        let same = train_with(&gpu, file, config(arch), 64, |t| t.fix_lists(Some(64)));
+        let same: Vec<f64> = same.metrics.iter().map(|m| m.loss[0]).collect();
+        assert_eq!(same, losses[0], "{arch}: the same run, other bits");
+    }
+}
+
+/// Both paths follow the measured density as the training loop does, and the checkpoint remembers it.
+#[test]
+fn capacity_is_resumed() {
+    let gpu = common::gpu();
+    let golden = common::golden("training-tied.safetensors");
+    let config = TrainConfig {
+        members: vec![Member {
+            l1: 0.5,
+            ..config(Arch::Tied).members[0]
+        }],
+        d_sae: 256,
+        lr: 2e-2,
+        ..config(Arch::Tied)
+    };
+    let data = golden.f32("data").unwrap().0;
+    let batch = gpu.upload(&data[..64 * 16], &[64, 16]).unwrap();
+    let start = InitialWeights::random(&config, &[0.0; 16]);
+    let mut trainer = Trainer::new(&gpu, config.clone(), &start).unwrap();
+    let go = |trainer: &mut Trainer, until: u64| {
+        while trainer.step_count() < until {
+            let step = trainer.step_count();
+            trainer.step(std::slice::from_ref(&batch), false).unwrap();
+            if step.is_multiple_of(ADAPT_EVERY) {
+                pollster::block_on(trainer.adapt()).unwrap();
+            }
+        }
+        pollster::block_on(trainer.checkpoint()).unwrap()
+    };
+    let middle = go(&mut trainer, 70);
+    let open = |bytes: &[u8]| {
+        mosaec::data::tensors::TensorFile::from_bytes("checkpoint", bytes.to_vec()).unwrap()
+    };
+    let run = open(&middle).metadata("run").unwrap().to_owned();
+    assert!(
+        run.contains("\"capacity\":") && !run.contains("\"capacity\":null"),
+        "so sparse a dictionary trains with lists: {run}"
+    );
+    let end = go(&mut trainer, 100);
+    let mut resumed = Trainer::resume(&gpu, config, &open(&middle), "checkpoint").unwrap();
+    assert!(
+        go(&mut resumed, 100) == end,
+        "a resumed run ends with other bytes"
+    );
 }
 
 #[test]

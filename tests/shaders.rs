@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mosaec::gpu::{Access, Kernel};
+use mosaec::gpu::{Access, Kernel, Needs};
 use mosaec::ops::KERNELS;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
@@ -44,28 +44,55 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(why()) }
 }
 
-/// What a kernel may use beyond WebGPU's minimum: nothing, or subgroups where it says so.
-fn capabilities(kernel: &Kernel) -> Capabilities {
-    if kernel.needs_subgroups() {
-        Capabilities::SUBGROUP
-    } else {
-        Capabilities::empty()
+/// What naga must allow for a kernel: what WebGPU always has (of which naga names one thing, packing f16
+/// into words), and what it needs.
+fn capabilities(needs: Needs) -> Capabilities {
+    let always = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    match needs {
+        Needs::Nothing => always,
+        Needs::Subgroups => always | Capabilities::SUBGROUP,
+        Needs::Cooperative16 | Needs::Cooperative8 => {
+            always
+                | Capabilities::SUBGROUP
+                | Capabilities::SHADER_FLOAT16
+                | Capabilities::COOPERATIVE_MATRIX
+        }
     }
 }
 
-/// Parses and validates without any capability beyond what WebGPU always has.
+/// Whether a kernel's needs are met wherever WebGPU is, or only on some native back ends.
+fn portable(kernel: &Kernel) -> bool {
+    kernel.needs == Needs::Nothing
+}
+
+fn cooperative(kernel: &Kernel) -> bool {
+    matches!(kernel.needs, Needs::Cooperative16 | Needs::Cooperative8)
+}
+
+/// Parses and validates with no capability but those.
 fn parse(kernel: &Kernel) -> Checked<(Module, ModuleInfo)> {
     let source = kernel.source();
     let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    let info = Validator::new(ValidationFlags::all(), capabilities(kernel))
+    let info = Validator::new(ValidationFlags::all(), capabilities(kernel.needs))
         .validate(&module)
         .map_err(|e| e.emit_to_string(&source))?;
     Ok((module, info))
 }
 
 /// Calls `check` with the module of each variant, its override constants filled in.
-fn each_variant(check: impl Fn(&Kernel, &Module, &ModuleInfo) -> Checked) {
+fn each_variant(check: impl Fn(&Module, &ModuleInfo) -> Checked) {
+    each_variant_of(|_| true, |_, module, info| check(module, info));
+}
+
+/// As [`each_variant`], for the kernels that `wanted` names.
+fn each_variant_of(
+    wanted: impl Fn(&Kernel) -> bool,
+    check: impl Fn(&Kernel, &Module, &ModuleInfo) -> Checked,
+) {
     each(|kernel| {
+        if !wanted(kernel) {
+            return Ok(());
+        }
         let (module, info) = parse(kernel)?;
         ensure(!kernel.variants.is_empty(), || "has no variant".to_owned())?;
         for variant in kernel.variants {
@@ -145,7 +172,7 @@ fn bindings_are_what_the_host_binds() {
 
 #[test]
 fn kernels_stay_within_default_limits() {
-    each_variant(|_, module, _| {
+    each_variant(|module, _| {
         let (mut storage, mut uniform, mut workgroup, mut textures) = (0, 0, 0, 0);
         for (_, variable) in module.global_variables.iter() {
             let size = module.types[variable.ty].inner.size(module.to_ctx());
@@ -183,31 +210,43 @@ fn kernels_stay_within_default_limits() {
 
 #[test]
 fn kernels_translate_to_spirv() {
-    use spv::Capability::{GroupNonUniform, GroupNonUniformShuffle, Shader};
-    each_variant(|kernel, module, info| {
-        // What every Vulkan device has.
-        let mut allowed = vec![Shader];
-        if kernel.needs_subgroups() {
-            allowed.extend([GroupNonUniform, GroupNonUniformShuffle]);
-        }
-        let options = spv::Options {
-            lang_version: (1, 3),
-            capabilities: Some(allowed.into_iter().collect()),
-            ..Default::default()
-        };
-        let pipeline = spv::PipelineOptions {
-            shader_stage: ShaderStage::Compute,
-            entry_point: "main".to_owned(),
-        };
-        let words =
-            spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
-        ensure(words.len() > 5, || "nothing after the header".to_owned())
-    });
+    use spv::Capability as C;
+    each_variant_of(
+        |_| true,
+        |kernel, module, info| {
+            // What every Vulkan device has, and what the kernel needs.
+            let mut allowed = vec![C::Shader];
+            if !portable(kernel) {
+                allowed.extend([
+                    C::GroupNonUniform,
+                    C::GroupNonUniformArithmetic,
+                    C::GroupNonUniformShuffle,
+                    C::GroupNonUniformBallot,
+                ]);
+            }
+            if cooperative(kernel) {
+                allowed.extend([C::Float16, C::CooperativeMatrixKHR, C::VulkanMemoryModel]);
+            }
+            let options = spv::Options {
+                // Cooperative matrices come with Vulkan's memory model, in SPIR-V 1.5.
+                lang_version: if cooperative(kernel) { (1, 5) } else { (1, 3) },
+                capabilities: Some(allowed.into_iter().collect()),
+                ..Default::default()
+            };
+            let pipeline = spv::PipelineOptions {
+                shader_stage: ShaderStage::Compute,
+                entry_point: "main".to_owned(),
+            };
+            let words = spv::write_vec(module, info, &options, Some(&pipeline))
+                .map_err(|e| e.to_string())?;
+            ensure(words.len() > 5, || "nothing after the header".to_owned())
+        },
+    );
 }
 
 #[test]
 fn kernels_translate_to_msl() {
-    each_variant(|_, module, info| {
+    each_variant(|module, info| {
         let options = msl::Options {
             lang_version: (2, 4),
             ..Default::default()
@@ -225,28 +264,32 @@ fn kernels_translate_to_msl() {
 
 #[test]
 fn kernels_translate_to_hlsl() {
-    each_variant(|_, module, info| {
-        let options = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
-            ..Default::default()
-        };
-        let mut text = String::new();
-        let pipeline = hlsl::PipelineOptions { entry_point: None };
-        let written = hlsl::Writer::new(&mut text, &options, &pipeline)
-            .write(module, info, None)
-            .map_err(|e| e.to_string())?;
-        for name in written.entry_point_names {
-            name.map_err(|e| e.to_string())?;
-        }
-        ensure(text.contains("numthreads"), || {
-            "no kernel in the text".to_owned()
-        })
-    });
+    // naga's HLSL writer has no cooperative matrices, and gpu::features never allows them there.
+    each_variant_of(
+        |kernel| !cooperative(kernel),
+        |_, module, info| {
+            let options = hlsl::Options {
+                shader_model: hlsl::ShaderModel::V6_0,
+                ..Default::default()
+            };
+            let mut text = String::new();
+            let pipeline = hlsl::PipelineOptions { entry_point: None };
+            let written = hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(module, info, None)
+                .map_err(|e| e.to_string())?;
+            for name in written.entry_point_names {
+                name.map_err(|e| e.to_string())?;
+            }
+            ensure(text.contains("numthreads"), || {
+                "no kernel in the text".to_owned()
+            })
+        },
+    );
 }
 
 #[test]
 fn kernels_translate_to_glsl_es() {
-    each_variant(|_, module, info| {
+    each_variant_of(portable, |_, module, info| {
         // No binding map: blocks are bound by name.
         let options = glsl::Options {
             version: glsl::Version::new_gles(310),
@@ -332,14 +375,12 @@ fn tint_accepts_every_kernel() {
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
     each(|kernel| {
+        // wgpu's own extension; no browser has it.
+        if cooperative(kernel) {
+            return Ok(());
+        }
         let file = dir.path().join(format!("{}.wgsl", kernel.name));
-        // naga refuses the line that browsers ask for (wgpu #5555).
-        let enable = if kernel.needs_subgroups() {
-            "enable subgroups;\n"
-        } else {
-            ""
-        };
-        std::fs::write(&file, enable.to_owned() + &kernel.source()).map_err(|e| e.to_string())?;
+        std::fs::write(&file, kernel.source_for(true)).map_err(|e| e.to_string())?;
         let output = Command::new("tint")
             .args(["--format", "wgsl", "-o"])
             .arg(dir.path().join("out.wgsl"))

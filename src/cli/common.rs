@@ -6,9 +6,9 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::options::{EMBEDDED, Global, TextOption};
+use super::options::{EMBEDDED, Global, TextOption, Weights};
 use crate::data::{Contexts, TextSource, Tokenizer, embedded};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Tune};
 use crate::model::{HookPoint, Model};
 use crate::report::results::{AdapterSummary, ModelSummary};
 
@@ -24,12 +24,25 @@ pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// Opens the adapter and says which one it is.
 pub(super) async fn open_gpu(global: &Global) -> Result<Gpu> {
+    // A switch: set, and neither empty nor 0.
+    let set = |name: &str| std::env::var(name).is_ok_and(|v| !v.is_empty() && v != "0");
     let options = GpuOptions {
         adapter: global.adapter.clone(),
+        unchecked: !cfg!(debug_assertions) && !set("MOSAEC_CHECKED"),
+        cooperative: set("MOSAEC_COOPERATIVE"),
+        half_weights: global.weights == Weights::F16,
+        tune: if global.no_tune {
+            Tune::Off
+        } else {
+            Tune::Gpus
+        },
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(&options).await?;
     say(global, &gpu.description().line());
+    for note in gpu.notes() {
+        say(global, &note);
+    }
     Ok(gpu)
 }
 

@@ -15,6 +15,18 @@ pub(super) struct Global {
     /// Say nothing on stderr but errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Choose kernels by size, not by a short measurement at first use (kept in the cache folder)
+    #[arg(long, global = true)]
+    pub no_tune: bool,
+    /// How a language model's matrices are held: f16 halves their memory and rounds them
+    #[arg(long, global = true, value_enum, default_value_t = Weights::F32, value_name = "TYPE")]
+    pub weights: Weights,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weights {
+    F32,
+    F16,
 }
 
 #[derive(Args, Clone)]

@@ -10,8 +10,6 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Ask for WebGPU's default limits only, whatever the adapter could give. Tests use it.
     pub default_limits: bool,
-    /// Without what only some adapters have (subgroups): what a browser gets. Tests use it.
-    pub plain: bool,
     /// wgpu's back end that validates everything and executes nothing. Tests use it.
     pub noop: bool,
     /// Fill every new tensor with noise (NaN and large numbers), so that a kernel which reads what
@@ -20,6 +18,33 @@ pub struct GpuOptions {
     /// Ask for timestamp queries where the adapter has them, so that [`super::Gpu::start_time`]
     /// measures without waiting.
     pub timestamps: bool,
+    /// Leave out naga's run-time checks in kernels that are proven not to need them
+    /// ([`super::Kernel::proven`]). Proofs rest on what the functions of `ops` check: nothing else
+    /// should dispatch such a kernel then.
+    pub unchecked: bool,
+    /// Use cooperative matrices (f16 inputs, f32 sums) for products that allow it, where the adapter
+    /// has them. An experimental feature of wgpu.
+    pub cooperative: bool,
+    /// Hold a language model's matrices as f16, with sums in f32: half the memory and bandwidth, and
+    /// weights rounded to 11 bits.
+    pub half_weights: bool,
+    /// Whether variants of a kernel are measured against each other at first use.
+    pub tune: Tune,
+    /// Where measured choices are kept; `None`: in the user's cache folder ([`super::cache_dir`]).
+    pub cache: Option<std::path::PathBuf>,
+}
+
+/// Whether to choose between variants of a kernel by measuring. Every candidate gives the same
+/// bits, so that this changes times only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tune {
+    /// By size rules.
+    #[default]
+    Off,
+    /// By measuring, except on CPU rasterisers, which have kernels of their own.
+    Gpus,
+    /// Treat a CPU rasteriser as a GPU too. Tests use it.
+    Always,
 }
 
 /// An adapter as `mosaec adapters` lists it.

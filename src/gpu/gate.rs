@@ -50,7 +50,7 @@ pub(super) struct Gates {
 impl Gates {
     pub(super) fn new(device: &wgpu::Device) -> Self {
         Gates {
-            pipeline: kernel::build(device, &KERNEL, &[]),
+            pipeline: kernel::build(device, &KERNEL, &[], false),
             groups: device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("gated groups"),
                 size: 16 * PORTION as u64,

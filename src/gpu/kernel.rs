@@ -5,6 +5,8 @@
 //! it is written, is read off the WGSL text, so that it is written down once; a test compares that with
 //! naga's reflection.
 
+use super::features::Needs;
+
 /// A kernel's name and text, made by [`crate::kernel!`].
 pub struct Kernel {
     /// Its name; two kernels of one file differ in the library files that they use.
@@ -15,17 +17,23 @@ pub struct Kernel {
     pub parts: &'static [&'static str],
     /// Every set of override constants in use; tests check all of them.
     pub variants: &'static [&'static [(&'static str, f64)]],
+    /// What it uses that not every adapter has.
+    pub needs: Needs,
+    /// Why no index can leave its binding, no loop is endless and no divisor zero, if that is so by
+    /// construction: such a kernel runs without run-time checks where
+    /// [`super::GpuOptions::unchecked`] allows it. An index that comes out of a tensor is no proof.
+    pub proven: Option<&'static str>,
 }
 
 impl Kernel {
-    /// The whole WGSL text.
+    /// The whole WGSL text, as naga takes it.
     pub fn source(&self) -> String {
-        self.parts.join("\n")
+        self.source_for(false)
     }
 
-    /// Whether it takes [`crate::gpu::Gpu::has_lanes`] to run.
-    pub fn needs_subgroups(&self) -> bool {
-        self.parts.iter().any(|part| part.contains("subgroup"))
+    /// The whole WGSL text, with the `enable` lines that a browser wants or those that naga wants.
+    pub fn source_for(&self, browser: bool) -> String {
+        format!("{}{}", self.needs.enable(browser), self.parts.join("\n"))
     }
 
     /// How each tensor is bound, in order of binding.
@@ -77,14 +85,18 @@ pub const WINDOW: u64 = 65_536;
 
 /// Declares a kernel from `shaders/<name>.wgsl`, with the library files it uses.
 ///
-/// `kernel!("softmax", lib: ["reduce"])`; an optional list of constant sets follows. `named: "other"`
-/// before the library files names a second kernel made of the same file with others of these.
+/// `kernel!("softmax", lib: ["reduce"])`; then, where there is something to say, in this order:
+/// `variants:` a list of constant sets, `needs:` a [`crate::gpu::Needs`], `proven:` a proof. `named:
+/// "other"` before the library files names a second kernel made of the same file with others of these.
 #[macro_export]
 macro_rules! kernel {
-    ($name:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?) => {
-        $crate::kernel!($name, named: $name $(, lib: [$($lib),*])? $(, variants: $variants)?)
+    ($name:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?
+        $(, needs: $needs:expr)? $(, proven: $proven:expr)?) => {
+        $crate::kernel!($name, named: $name $(, lib: [$($lib),*])? $(, variants: $variants)?
+            $(, needs: $needs)? $(, proven: $proven)?)
     };
-    ($name:literal, named: $own:literal $(, lib: [$($lib:literal),*])? $(, variants: $variants:expr)?) => {
+    ($name:literal, named: $own:literal $(, lib: [$($lib:literal),*])?
+        $(, variants: $variants:expr)? $(, needs: $needs:expr)? $(, proven: $proven:expr)?) => {
         $crate::gpu::Kernel {
             name: $own,
             file: $name,
@@ -93,10 +105,16 @@ macro_rules! kernel {
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
             ],
             variants: $crate::kernel!(@variants $($variants)?),
+            needs: $crate::kernel!(@needs $($needs)?),
+            proven: $crate::kernel!(@proven $($proven)?),
         }
     };
     (@variants) => { &[&[]] };
     (@variants $variants:expr) => { $variants };
+    (@needs) => { $crate::gpu::Needs::Nothing };
+    (@needs $needs:expr) => { $needs };
+    (@proven) => { None };
+    (@proven $proven:expr) => { Some($proven) };
 }
 
 /// A pipeline and the layout of its one bind group.
@@ -109,11 +127,13 @@ pub(super) struct Pipeline {
 /// Bytes of one parameter slot: the largest offset alignment WebGPU allows.
 pub(super) const SLOT: u64 = 256;
 
-pub(super) fn build(device: &wgpu::Device, kernel: &Kernel, constants: &[(&str, f64)]) -> Pipeline {
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.name),
-        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-    });
+pub(super) fn build(
+    device: &wgpu::Device,
+    kernel: &Kernel,
+    constants: &[(&str, f64)],
+    unchecked: bool,
+) -> Pipeline {
+    let module = super::trusted::module(device, kernel, unchecked);
     let entry = |binding: usize, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
         binding: binding as u32,
         visibility: wgpu::ShaderStages::COMPUTE,

@@ -1,22 +1,29 @@
 //! The only code that speaks wgpu: adapter, device, tensors, kernels, recording, readback, memory.
 
 pub mod adapter;
+mod choices;
 mod error;
+mod features;
 mod gate;
+mod half;
 mod kernel;
 mod memory;
 mod recorder;
 mod tensor;
 mod texels;
 mod timing;
+mod trusted;
+mod tuning;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-pub use adapter::{AdapterDescription, GpuOptions};
+pub use adapter::{AdapterDescription, GpuOptions, Tune};
+pub use choices::{Choice, cache_dir};
 pub use error::{GpuError, Result};
+pub use features::Needs;
 pub use gate::{Gate, KERNEL as GATE_GROUPS};
 pub use kernel::{Access, Kernel, WINDOW};
 pub use memory::MemoryAccount;
@@ -24,6 +31,8 @@ pub use tensor::{DType, Tensor};
 pub use texels::TEXELS_ACROSS;
 pub use timing::{Span, TimeBy};
 
+use choices::Choices;
+use features::Extras;
 use kernel::Pipeline;
 use memory::Pool;
 use recorder::Recorder;
@@ -43,6 +52,12 @@ struct Inner {
     /// Software adapter with subgroups of at least eight lanes.
     lanes: bool,
     noise: bool,
+    unchecked: bool,
+    half_weights: bool,
+    extras: Extras,
+    tune: Tune,
+    /// What was measured, where measuring is wanted.
+    choices: Option<Mutex<Choices>>,
     pool: Arc<Pool>,
     pipelines: Mutex<Pipelines>,
     recorder: Mutex<Recorder>,
@@ -73,23 +88,21 @@ impl Gpu {
             limits.max_buffer_size = have.max_buffer_size;
             limits.max_storage_buffer_binding_size = have.max_storage_buffer_binding_size;
         }
-        let info = adapter.get_info();
-        let lanes = !options.plain
-            && info.device_type == wgpu::DeviceType::Cpu
-            && info.subgroup_min_size >= 8
-            && adapter.features().contains(wgpu::Features::SUBGROUP);
-        let mut features = wgpu::Features::empty();
-        if lanes {
-            features |= wgpu::Features::SUBGROUP;
-        }
+        let extras = Extras::of(&adapter, options);
+        let mut features = extras.features();
         if options.timestamps {
             features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         }
+        let info = adapter.get_info();
+        let lanes = info.device_type == wgpu::DeviceType::Cpu
+            && extras.has(Needs::Subgroups)
+            && info.subgroup_min_size >= 8;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mosaec"),
                 required_features: features,
                 required_limits: limits.clone(),
+                experimental_features: trusted::experimental(extras),
                 ..Default::default()
             })
             .await
@@ -116,6 +129,25 @@ impl Gpu {
             });
         }));
         let recorder = Recorder::new(&device);
+        let tunes = match options.tune {
+            Tune::Off => false,
+            Tune::Gpus => description.kind != "software",
+            Tune::Always => true,
+        };
+        let identity = format!(
+            "{} | {} | {} | {}",
+            description.name,
+            description.backend,
+            description.driver,
+            if options.unchecked {
+                "unchecked"
+            } else {
+                "checked"
+            }
+        );
+        // A browser can neither wait for a measurement nor keep a file.
+        let choices = (tunes && cfg!(not(target_arch = "wasm32")))
+            .then(|| Mutex::new(Choices::open(options.cache.as_deref(), identity)));
         Ok(Gpu(Arc::new(Inner {
             device,
             queue,
@@ -123,6 +155,11 @@ impl Gpu {
             limits,
             lanes,
             noise: options.noise,
+            unchecked: options.unchecked,
+            half_weights: options.half_weights,
+            extras,
+            tune: options.tune,
+            choices,
             pool: Arc::default(),
             pipelines: Mutex::new(Pipelines {
                 by_key: HashMap::new(),
@@ -160,10 +197,12 @@ impl Gpu {
 
     /// Largest tensor that one kernel can see, in bytes.
     pub fn max_binding(&self) -> u64 {
-        self.0
-            .limits
+        let limits = &self.0.limits;
+        let limit = limits
             .max_storage_buffer_binding_size
-            .min(self.0.limits.max_buffer_size)
+            .min(limits.max_buffer_size);
+        // Bindings are whole vec4s.
+        limit & !15
     }
 
     /// Bytes in use, their peak, and what the pool holds.
@@ -501,7 +540,7 @@ impl Gpu {
             .by_key
             .entry(key)
             .or_insert_with(|| {
-                let built = kernel::build(&self.0.device, kernel, constants);
+                let built = kernel::build(&self.0.device, kernel, constants, self.0.unchecked);
                 (next, Arc::new(built))
             })
             .clone()

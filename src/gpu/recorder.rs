@@ -125,8 +125,9 @@ impl Recorder {
                         offset: *at,
                         size: match access {
                             Access::Window => wgpu::BufferSize::new(WINDOW),
-                            // The pool's rounding may reach past the binding limit.
-                            _ => wgpu::BufferSize::new(tensor.bytes().max(4)),
+                            // Whole vec4s, which buffers always hold. Not the pool's rounding, which
+                            // may reach past the binding limit.
+                            _ => wgpu::BufferSize::new(tensor.bytes().max(4).next_multiple_of(16)),
                         },
                     }),
                 };

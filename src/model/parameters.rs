@@ -73,12 +73,19 @@ impl Linear {
         } else {
             d_out
         };
+        let upload = |values: &[f32], shape: &[usize]| {
+            if gpu.half_weights() {
+                gpu.upload_half(values, shape)
+            } else {
+                gpu.upload(values, shape)
+            }
+        };
         let part = |first: usize| -> Result<Outputs> {
             let count = step.min(d_out - first);
             let weight = if wide {
-                gpu.upload(&fill(d_in, count, |i, o| at(first + o, i)), &[d_in, count])?
+                upload(&fill(d_in, count, |i, o| at(first + o, i)), &[d_in, count])?
             } else {
-                gpu.upload(&fill(count, d_in, |o, i| at(first + o, i)), &[count, d_in])?
+                upload(&fill(count, d_in, |o, i| at(first + o, i)), &[count, d_in])?
             };
             let bias = bias.as_ref().map(|stored| {
                 let rows = first..first + count;
@@ -125,7 +132,7 @@ impl Linear {
                     offset: part.first,
                     ..View::rows(self.d_out)
                 },
-                ..plain
+                ..plain.half()
             };
             matmul(gpu, &product, x, &part.weight, part.bias.as_ref(), &out)?;
         }
@@ -314,7 +321,7 @@ impl Sharded {
                     offset: *first,
                     ..View::rows(self.rows)
                 },
-                ..plain
+                ..plain.half()
             };
             matmul(gpu, &product, x, table, None, &out)?;
         }

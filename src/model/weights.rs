@@ -53,6 +53,7 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// A file that is missing, no safetensors file, or cut short.
     #[cfg(not(target_arch = "wasm32"))]
+    #[allow(unsafe_code)]
     pub(super) fn open(folder: &std::path::Path) -> Result<Weights<'static>> {
         let single = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");

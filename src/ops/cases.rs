@@ -1,7 +1,8 @@
 //! The table of cases: every kernel against its f64 reference, run twice for bit equality.
 
+use super::relu_in_place::relu_in_place;
 use crate::data::rng;
-use crate::gpu::{DType, Gpu, Result, Tensor};
+use crate::gpu::{DType, GATE_GROUPS, Gate, Gpu, Result, Tensor};
 
 /// What a case computes: tensors on the GPU and what they should hold.
 pub type Outputs = Vec<(Tensor, Vec<f64>)>;
@@ -103,7 +104,11 @@ async fn read(gpu: &Gpu, tensor: &Tensor) -> Result<(Vec<f64>, Vec<u32>)> {
         let words = gpu.read_u32(tensor).await?;
         (words.iter().map(|w| f64::from(*w)).collect(), words)
     } else {
-        let values = gpu.read(tensor).await?;
+        let values = if tensor.dtype() == DType::F16 {
+            gpu.read_half(tensor).await?
+        } else {
+            gpu.read(tensor).await?
+        };
         (
             values.iter().map(|v| f64::from(*v)).collect(),
             values.iter().map(|v| v.to_bits()).collect(),
@@ -123,10 +128,43 @@ pub fn wide(v: &[f32]) -> Vec<f64> {
     v.iter().map(|x| f64::from(*x)).collect()
 }
 
+/// A gated dispatch runs if its flag says so when the GPU comes to it, and not otherwise.
+fn gates() -> Vec<Case> {
+    [(3u32, 2u32), (2, 2), (0, 2)]
+        .into_iter()
+        .map(|(flag, limit)| {
+            let what = format!("{flag} above {limit}");
+            Case::new(GATE_GROUPS.name, what, 0.0, move |gpu| {
+                let n = 70_000;
+                let v = values(1, n);
+                let flag_t = gpu.upload_u32(&[flag], &[1])?;
+                let mut outputs = Vec::new();
+                for above in [true, false] {
+                    let x = gpu.upload(&v, &[n])?;
+                    let gate = Gate {
+                        flag: flag_t.clone(),
+                        limit,
+                        above,
+                    };
+                    gpu.gated(gate, || relu_in_place(gpu, &x))?;
+                    let open = (flag > limit) == above;
+                    let want = v
+                        .iter()
+                        .map(|v| f64::from(if open { v.max(0.0) } else { *v }));
+                    outputs.push((x, want.collect()));
+                }
+                Ok(outputs)
+            })
+        })
+        .collect()
+}
+
 /// The whole table.
 pub fn all() -> Vec<Case> {
     [
+        gates(),
         super::matmul::cases(),
+        super::to_half::cases(),
         super::transpose::cases(),
         super::gather_rows::cases(),
         super::norm::cases(),

@@ -5,26 +5,29 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::matmul::{Product, View, flops_per_dispatch};
-use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use super::matmul::{Product, View};
+use crate::gpu::{Gpu, Kernel, Needs, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static NT: Kernel = kernel!("matmul_texel_nt", lib: ["texel"]);
+pub static NT: Kernel = kernel!("matmul_texel_nt", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static NT_NARROW: Kernel = kernel!("matmul_texel_nt_narrow", lib: ["texel"]);
+pub static NT_NARROW: Kernel =
+    kernel!("matmul_texel_nt_narrow", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static NT_FEW: Kernel = kernel!("matmul_texel_nt_few", lib: ["texel"]);
+pub static NT_FEW: Kernel = kernel!("matmul_texel_nt_few", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static NN: Kernel = kernel!("matmul_texel_nn", lib: ["texel"]);
+pub static NN: Kernel = kernel!("matmul_texel_nn", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static NN_NARROW: Kernel = kernel!("matmul_texel_nn_narrow", lib: ["texel"]);
+pub static NN_NARROW: Kernel =
+    kernel!("matmul_texel_nn_narrow", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static NN_FEW: Kernel = kernel!("matmul_texel_nn_few", lib: ["texel"]);
+pub static NN_FEW: Kernel = kernel!("matmul_texel_nn_few", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static TN: Kernel = kernel!("matmul_texel_tn", lib: ["texel"]);
+pub static TN: Kernel = kernel!("matmul_texel_tn", lib: ["texel"], needs: Needs::Subgroups);
 /// The kernel; the head of its WGSL file is the contract.
-pub static TN_NARROW: Kernel = kernel!("matmul_texel_tn_narrow", lib: ["texel"]);
+pub static TN_NARROW: Kernel =
+    kernel!("matmul_texel_tn_narrow", lib: ["texel"], needs: Needs::Subgroups);
 
 /// Host twin of `Params` in the shaders; offsets and strides count fours of floats.
 #[repr(C)]
@@ -150,9 +153,9 @@ pub fn matmul_texel(
     };
     let batches = q.outer * q.inner;
     let per_row = 2.0 * (q.n * q.k) as f64;
-    let rows = (flops_per_dispatch(gpu) / per_row) as usize / tile_m * tile_m;
+    let rows = (gpu.operations_per_dispatch(None) / per_row) as usize / tile_m * tile_m;
     let rows = rows.clamp(tile_m, tile_m * 65_535).min(q.m);
-    let at_once = ((flops_per_dispatch(gpu) / (per_row * rows as f64)) as usize)
+    let at_once = ((gpu.operations_per_dispatch(None) / (per_row * rows as f64)) as usize)
         .clamp(1, 65_535)
         .min(batches);
     for z0 in (0..batches).step_by(at_once) {

@@ -37,6 +37,7 @@ pub mod sparse_decode;
 pub mod sparse_dots;
 pub mod sparse_gradients;
 pub mod subtract_bias;
+pub mod to_half;
 pub mod topk;
 pub mod transpose;
 pub mod unit_rows;
@@ -50,7 +51,13 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::DIRECT_NT,
     &matmul::DIRECT_NN,
     &matmul::DIRECT_NN_NARROW,
-    &matmul::TILED,
+    &matmul::TILE128,
+    &matmul::TILE64,
+    &matmul::TILE32,
+    &matmul::REGISTER,
+    &matmul::SUBGROUP,
+    &matmul::COOPERATIVE16,
+    &matmul::COOPERATIVE8,
     &matmul_texel::NT,
     &matmul_texel::NT_NARROW,
     &matmul_texel::NT_FEW,
@@ -62,6 +69,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul_uniform::NT,
     &matmul_uniform::NN,
     &matmul_uniform::NN_NARROW,
+    &to_half::KERNEL,
     &transpose::KERNEL,
     &gather_rows::KERNEL,
     &norm::KERNEL,

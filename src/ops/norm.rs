@@ -4,11 +4,12 @@ use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
 use super::fold;
-use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("norm", lib: ["grid", "reduce"]);
+pub static KERNEL: Kernel = kernel!("norm", lib: ["grid", "reduce"], proven:
+    "rows and cols are those of x and out, both f32; weight and bias have cols values or are not read");
 /// The same with a lane per row, for CPU rasterisers.
 pub static LANE: Kernel = kernel!("norm_lane", lib: ["grid"]);
 
@@ -67,8 +68,10 @@ pub fn norm_by(
     for (name, t) in [("weight", weight), ("bias", bias)] {
         if let Some(t) = t {
             t.expect_len("norm", name, x.cols())?;
+            t.expect_dtype("norm", name, DType::F32)?;
         }
     }
+    x.expect_dtype("norm", "x", DType::F32)?;
     let out = gpu.f32(x.shape())?;
     let params = Params {
         rows: x.rows() as u32,

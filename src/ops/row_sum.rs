@@ -4,11 +4,12 @@ use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
 use super::fold;
-use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("row_sum", lib: ["grid", "reduce"]);
+pub static KERNEL: Kernel = kernel!("row_sum", lib: ["grid", "reduce"], proven:
+    "x holds rows * cols f32 values, out rows; lanes stay below both");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -46,6 +47,10 @@ const TWO_STAGES: usize = 16_384;
 pub fn row_sum(gpu: &Gpu, x: &Tensor, rows: usize, kind: RowSum) -> Result<Tensor> {
     let cols = x.len() / rows.max(1);
     x.expect_len("row_sum", "x", rows * cols)?;
+    let counts = kind == RowSum::Counts && x.dtype() == DType::U32;
+    if !counts {
+        x.expect_dtype("row_sum", "x", DType::F32)?;
+    }
     let split = (2..=512).rev().find(|s| cols.is_multiple_of(*s));
     match split {
         Some(split) if cols > TWO_STAGES => {

@@ -6,7 +6,7 @@ use super::cases::{Case, values};
 use super::sparse_decode::lists;
 use super::topk::Codes;
 use super::{BLOCKS, blocks_of, fold, reads_texels};
-use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::gpu::{Gpu, Kernel, Needs, Result, Tensor};
 use crate::kernel;
 
 const PLAIN: &[(&str, f64)] = &[("WG", 64.0)];
@@ -16,7 +16,8 @@ const SMALL: &[(&str, f64)] = &[("WG", 8.0)];
 /// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("sparse_dots", lib: ["grid"], variants: &[PLAIN, SMALL]);
 /// The kernel; the head of its WGSL file is the contract.
-pub static TEXEL: Kernel = kernel!("sparse_dots_texel", lib: ["grid", "texel"], variants: BLOCKS);
+pub static TEXEL: Kernel =
+    kernel!("sparse_dots_texel", lib: ["grid", "texel"], variants: BLOCKS, needs: Needs::Subgroups);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

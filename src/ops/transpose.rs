@@ -4,11 +4,12 @@ use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
 use super::element_grid;
-use crate::gpu::{Gpu, Kernel, Result, Tensor};
+use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("transpose", lib: ["grid"]);
+pub static KERNEL: Kernel = kernel!("transpose", lib: ["grid"], proven:
+    "x and out hold total = batch * rows * cols f32 values; no dispatch is made where that is 0");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -25,6 +26,7 @@ struct Params {
 pub fn transpose(gpu: &Gpu, x: &Tensor, rows: usize, cols: usize) -> Result<Tensor> {
     let batch = x.len() / (rows * cols).max(1);
     x.expect_len("transpose", "x", batch * rows * cols)?;
+    x.expect_dtype("transpose", "x", DType::F32)?;
     let out = gpu.f32(&[batch, cols, rows])?;
     let params = Params {
         total: x.len() as u32,

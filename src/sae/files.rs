@@ -83,7 +83,7 @@ impl Sae {
             flat
         };
         let pre = gpu.f32(&[rows, self.d_sae])?;
-        let q = Product::nt(rows, self.d_sae, self.d_in);
+        let q = Product::nt(rows, self.d_sae, self.d_in).half();
         matmul(gpu, &q, &input, &self.w_enc, Some(&self.b_enc), &pre)?;
         match self.k {
             Some(k) if self.arch == Arch::TopK => Ok(densify(

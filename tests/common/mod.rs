@@ -6,13 +6,18 @@ pub mod cli;
 use std::path::PathBuf;
 
 use mosaec::data::tensors::TensorFile;
-use mosaec::gpu::{Gpu, GpuOptions};
+use mosaec::gpu::{Gpu, GpuOptions, Tune};
 
 /// A device on the best adapter. `noise`: what is not written before it is read shows.
+/// `MOSAEC_TUNE=always` measures and runs the kernels of GPUs, on a CPU rasteriser too.
 pub fn gpu() -> Gpu {
     let options = GpuOptions {
         adapter: std::env::var("MOSAEC_ADAPTER").ok(),
         noise: true,
+        tune: match std::env::var("MOSAEC_TUNE") {
+            Ok(how) if how == "always" => Tune::Always,
+            _ => Tune::Off,
+        },
         ..GpuOptions::default()
     };
     pollster::block_on(Gpu::open(&options))
