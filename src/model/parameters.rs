@@ -5,8 +5,10 @@ use super::error::Result;
 use super::names::{BlockSource, LinearSource, NormSource};
 use super::weights::Weights;
 use crate::gpu::{Gpu, Tensor};
+use crate::ops::add_norm::Affine;
 use crate::ops::gather_rows::gather_rows;
-use crate::ops::matmul::{Product, View, matmul};
+use crate::ops::matmul::{Product, View};
+use crate::ops::matvec::matvec;
 use crate::ops::norm::{NormKind, norm};
 use crate::ops::scale_columns::scale_columns;
 
@@ -127,7 +129,7 @@ impl Linear {
                 },
                 ..plain
             };
-            matmul(gpu, &product, x, &part.weight, part.bias.as_ref(), &out)?;
+            matvec(gpu, &product, x, &part.weight, part.bias.as_ref(), &out)?;
         }
         Ok(out)
     }
@@ -178,6 +180,16 @@ impl Norm {
             Some(&self.weight),
             self.bias.as_ref(),
         )?)
+    }
+
+    /// The whole norm, for `add_norm`.
+    pub(super) fn affine(&self) -> Affine<'_> {
+        Affine {
+            kind: self.kind,
+            eps: self.eps,
+            weight: Some(&self.weight),
+            bias: self.bias.as_ref(),
+        }
     }
 
     /// What `hook_normalized` sees: of a LayerNorm all of it, of an RMSNorm the part before its weight.
@@ -316,7 +328,7 @@ impl Sharded {
                 },
                 ..plain
             };
-            matmul(gpu, &product, x, table, None, &out)?;
+            matvec(gpu, &product, x, table, None, &out)?;
         }
         Ok(out)
     }

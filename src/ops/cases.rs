@@ -127,6 +127,9 @@ pub fn wide(v: &[f32]) -> Vec<f64> {
 pub fn all() -> Vec<Case> {
     [
         super::matmul::cases(),
+        super::matvec::cases(),
+        super::attention_fused::cases(),
+        super::add_norm::cases(),
         super::transpose::cases(),
         super::gather_rows::cases(),
         super::norm::cases(),

@@ -17,6 +17,7 @@ struct Params {
     period: u32,
     alpha: f32,
     beta: f32,
+    three: u32,
 }
 
 /// `alpha * a + beta * b`, with `b` repeated along `a`'s leading axes; a new tensor of a's shape.
@@ -38,8 +39,41 @@ pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Resu
         period: b.len() as u32,
         alpha,
         beta,
+        three: 0,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[a, b, &out], element_grid(a.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[a, b, a, &out],
+        element_grid(a.len()),
+    )?;
+    Ok(out)
+}
+
+/// `(a + b) + c`, three tensors of one size, with the bits of adding one after another.
+///
+/// # Errors
+/// Sizes that differ, or out of memory.
+pub fn add_three(gpu: &Gpu, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
+    for (name, t) in [("b", b), ("c", c)] {
+        t.expect_len("add_three", name, a.len())?;
+    }
+    let out = gpu.f32(a.shape())?;
+    let params = Params {
+        total: a.len() as u32,
+        period: a.len() as u32,
+        alpha: 1.0,
+        beta: 1.0,
+        three: 1,
+    };
+    gpu.dispatch(
+        &KERNEL,
+        &[],
+        &params,
+        &[a, b, c, &out],
+        element_grid(a.len()),
+    )?;
     Ok(out)
 }
 
@@ -71,6 +105,13 @@ pub fn reference(alpha: f32, a: &[f32], beta: f32, b: &[f32]) -> Vec<f64> {
 
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
+    let three = Case::new(KERNEL.name, "700 values, three terms", 1e-6, |gpu| {
+        let v = [1, 2, 3].map(|seed| values(seed, 700));
+        let up = |v: &[f32]| gpu.upload(v, &[700]);
+        let out = add_three(gpu, &up(&v[0])?, &up(&v[1])?, &up(&v[2])?)?;
+        let sum = |i: usize| v.iter().map(|v| f64::from(v[i])).sum();
+        Ok(vec![(out, (0..700).map(sum).collect())])
+    });
     [(1, 1), (600, 600), (21 * 37, 37)]
         .into_iter()
         .map(|(n, period)| {
@@ -91,5 +132,6 @@ pub fn cases() -> Vec<Case> {
                 },
             )
         })
+        .chain([three])
         .collect()
 }

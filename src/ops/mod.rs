@@ -4,6 +4,8 @@
 
 pub mod activation;
 pub mod adam;
+pub mod add_norm;
+pub mod attention_fused;
 pub mod cases;
 pub mod clip_scale;
 pub mod column_sum;
@@ -19,6 +21,7 @@ pub mod mark_entries;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_uniform;
+pub mod matvec;
 pub mod norm;
 pub mod project_rows;
 pub mod reconstruction_stats;
@@ -49,6 +52,12 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul_uniform::NT,
     &matmul_uniform::NN,
     &matmul_uniform::NN_NARROW,
+    &matvec::KERNEL,
+    &matvec::LANE,
+    &attention_fused::KERNEL,
+    &attention_fused::LANE,
+    &add_norm::KERNEL,
+    &add_norm::LANE,
     &transpose::KERNEL,
     &gather_rows::KERNEL,
     &norm::KERNEL,

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::add_norm::{Affine, by_lanes, lanes_fit};
 use super::cases::{Case, values, wide};
 use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
@@ -48,7 +49,29 @@ pub fn norm(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
+    if lanes_fit(gpu, x.cols()) {
+        check(x, weight, bias)?;
+        let affine = Affine {
+            kind,
+            eps,
+            weight,
+            bias,
+        };
+        let (unused, out) = (gpu.f32(&[1])?, gpu.f32(x.shape())?);
+        let weights = [weight.unwrap_or(x), bias.unwrap_or(x)];
+        by_lanes(gpu, [x, x, x], 1, &affine, weights, &unused, &out)?;
+        return Ok(out);
+    }
     norm_by(gpu, gpu.is_software(), kind, eps, x, weight, bias)
+}
+
+fn check(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<()> {
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t {
+            t.expect_len("norm", name, x.cols())?;
+        }
+    }
+    Ok(())
 }
 
 /// As [`norm`], by the kernel with a lane per row or by the one with a workgroup per row.
@@ -64,11 +87,7 @@ pub fn norm_by(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
-    for (name, t) in [("weight", weight), ("bias", bias)] {
-        if let Some(t) = t {
-            t.expect_len("norm", name, x.cols())?;
-        }
-    }
+    check(x, weight, bias)?;
     let out = gpu.f32(x.shape())?;
     let params = Params {
         rows: x.rows() as u32,
