@@ -624,26 +624,37 @@ fn the_last_position_alone_is_that_of_the_whole() {
     }
 }
 
-/// What a token costs does not depend on how many came before it.
+/// What a token costs does not depend on how many came before it, and nothing new is made for it.
 #[test]
-fn a_generated_token_is_a_constant_number_of_dispatches() {
-    let gpu = gpu();
+fn a_generated_token_costs_the_same_anywhere() {
+    // Without noise, which submits at every new tensor.
+    let options = GpuOptions {
+        adapter: std::env::var("MOSAEC_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
+    let gpu = pollster::block_on(Gpu::open(&options)).expect("an adapter");
     let model = Model::embedded(&gpu).expect("the embedded model");
     let mut cache = KvCache::new(&gpu, &model, 120).expect("memory");
-    let prompt = ids(7, model.config().vocab);
+    let mut next = ids(7, model.config().vocab);
     let mut costs = Vec::new();
-    let mut next = prompt;
     while cache.len() + next.len() <= cache.capacity() {
-        let before = gpu.recorded();
+        let cost = || {
+            let (dispatches, submissions) = gpu.recorded();
+            let held = gpu.memory().held;
+            [dispatches, submissions, gpu.bind_groups(), held]
+        };
+        let before = cost();
         let logits = model
             .step(&gpu, &next, &mut cache, &mut Hooks::new())
             .expect("a step");
         read(&gpu, &logits);
-        let after = gpu.recorded();
-        costs.push((after.0 - before.0, after.1 - before.1));
+        let after = cost();
+        costs.push([0, 1, 2, 3].map(|i| after[i] - before[i]));
         next = vec![costs.len() as u32];
     }
-    let tail = &costs[1..];
-    eprintln!("dispatches and submissions a token: {:?}", tail[0]);
-    assert!(tail.iter().all(|c| c.0 == tail[0].0), "{costs:?}");
+    // The first tokens make buffers and bind groups.
+    let tail = &costs[4..];
+    eprintln!("dispatches, submissions, bind groups, bytes: {:?}", tail[0]);
+    assert!(tail.iter().all(|c| *c == tail[0]), "{costs:?}");
+    assert_eq!(tail[0][1..], [1, 0, 0], "{costs:?}");
 }

@@ -4,7 +4,7 @@
 //! A buffer may be reused while recorded work still reads it: the queue runs commands in the order
 //! they were recorded. Only uploads would overtake, and they flush the recorder first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -24,7 +24,9 @@ pub struct MemoryAccount {
 
 #[derive(Default)]
 struct Shelves {
-    free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
+    /// By size class, then by id. The lowest id is taken first: work that is repeated (the next token,
+    /// the next step) then gets the same buffers again, and with them its bind groups.
+    free: HashMap<u64, BTreeMap<u64, wgpu::Buffer>>,
     account: MemoryAccount,
     next_id: u64,
 }
@@ -86,7 +88,11 @@ impl Pool {
         what: &str,
     ) -> Result<PooledBuffer> {
         let size = size_class(bytes);
-        let reused = self.lock().free.get_mut(&size).and_then(Vec::pop);
+        let reused = self
+            .lock()
+            .free
+            .get_mut(&size)
+            .and_then(BTreeMap::pop_first);
         let (id, buffer) = match reused {
             Some(found) => found,
             None => {
@@ -150,7 +156,7 @@ impl Drop for PooledBuffer {
                 .free
                 .entry(self.size)
                 .or_default()
-                .push((self.id, buffer));
+                .insert(self.id, buffer);
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Recorder {
     groups: HashMap<(usize, Vec<[u64; 3]>), wgpu::BindGroup>,
     pub(super) dispatches: u64,
     pub(super) submissions: u64,
+    /// Bind groups made so far: what the cache did not have.
+    pub(super) bound: u64,
 }
 
 impl Recorder {
@@ -42,6 +44,7 @@ impl Recorder {
             groups: HashMap::new(),
             dispatches: 0,
             submissions: 0,
+            bound: 0,
         }
     }
 
@@ -72,7 +75,7 @@ impl Recorder {
         if self.groups.len() >= CACHED_GROUPS {
             self.groups.clear();
         }
-        let uniform = &self.uniform;
+        let (uniform, bound) = (&self.uniform, &mut self.bound);
         let group = self.groups.entry(key).or_insert_with(|| {
             let mut entries = vec![wgpu::BindGroupEntry {
                 binding: 0,
@@ -96,6 +99,7 @@ impl Recorder {
                     }),
                 },
             ));
+            *bound += 1;
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &pipeline.layout,

@@ -199,18 +199,23 @@ impl<'p, 'h> Pass<'p, 'h> {
         let (batch, seq) = (tokens.batch(), tokens.seq());
         let shape = [batch, seq, model.config.d_model];
         let index = gpu.upload_u32(tokens.ids(), &[tokens.ids().len()])?;
-        let embed = model.embed.gather(gpu, &index)?.reshape(&shape)?;
-        let embed = self.at(HookPoint::Embed, embed)?;
-        let Some(table) = &model.positions else {
-            return Ok(embed);
-        };
         let hooked = self.hooked(HookPoint::PosEmbed);
         // Without a hook one context's positions serve the whole batch.
         let times = if hooked { batch } else { 1 };
-        let index: Vec<u32> = (0..times)
-            .flat_map(|_| start as u32..(start + seq) as u32)
-            .collect();
-        let index = gpu.upload_u32(&index, &[times * seq])?;
+        // Uploads submit what is recorded, so both come before the first dispatch.
+        let positions = match &model.positions {
+            None => None,
+            Some(table) => {
+                let each = start as u32..(start + seq) as u32;
+                let all: Vec<u32> = (0..times).flat_map(|_| each.clone()).collect();
+                Some((table, gpu.upload_u32(&all, &[times * seq])?))
+            }
+        };
+        let embed = model.embed.gather(gpu, &index)?.reshape(&shape)?;
+        let embed = self.at(HookPoint::Embed, embed)?;
+        let Some((table, index)) = positions else {
+            return Ok(embed);
+        };
         let mut positions = table.gather(gpu, &index)?;
         if hooked {
             positions = self.at(HookPoint::PosEmbed, positions.reshape(&shape)?)?;
