@@ -8,7 +8,7 @@ use mosaec::gpu::{Gpu, GpuOptions};
 use mosaec::model::{HookPoint, Hooks, KvCache, Model, Tokens, Want};
 use mosaec::ops::attention_fused::{Attention, Layout, attention_fused, supported};
 use mosaec::ops::matmul::{Product, View, matmul};
-use mosaec::ops::rope::rope_into;
+use mosaec::ops::rope::{Turn, rope_into};
 use mosaec::ops::softmax_causal::softmax_causal;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -225,7 +225,15 @@ fn attention(gpu: &Gpu, batch: usize, seq: usize, heads: usize, d: usize) {
         if layout != plain {
             placed = gpu.f32(&shape).expect("memory");
             for _ in 0..2 {
-                rope_into(gpu, &y, None, 0, &placed, layout, 0).expect("shapes");
+                let turn = Turn {
+                    x: &y,
+                    table: None,
+                    start: 0,
+                    out: &placed,
+                    layout,
+                    at: 0,
+                };
+                rope_into(gpu, &[turn]).expect("shapes");
             }
         }
         let sizes = Attention {

@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, Tensor};
 use crate::ops::attention_fused::{Attention, Layout, attention_fused, supported};
 use crate::ops::mask_causal::mask_causal;
 use crate::ops::matmul::{Product, View, matmul};
-use crate::ops::rope::{rope, rope_into};
+use crate::ops::rope::{Turn, rope_into};
 use crate::ops::softmax_causal::softmax_causal;
 
 /// Scores of one group of contexts take no more than this, unless a hook wants all of them.
@@ -130,29 +130,68 @@ pub(super) fn attend(
     let fused = !scores_wanted && supported(gpu, d_head);
     let table = pass.model.rotations(gpu, keys)?;
     let start = keys - queries;
-    if let Some(table) = &table {
-        q = rope(gpu, &q, table, start)?;
-    }
     let plain = Layout::by_position(seq, kv_heads, d_head);
     let layout = match &pass.past {
         Some(past) => past.layout(),
         None if fused => Layout::best(gpu, seq, kv_heads, d_head),
         None => plain,
     };
-    if let Some(past) = &pass.past {
-        (k, v) = past.append(gpu, layer, &k, table.as_ref(), &v)?;
-    } else {
-        if table.is_some() || layout != plain {
-            let placed = gpu.f32(k.shape())?;
-            rope_into(gpu, &k, table.as_ref(), 0, &placed, layout, 0)?;
-            k = placed;
+    // Rotation, and the way of keys and values to where attention reads them, in one dispatch.
+    let (turned_q, placed_k, placed_v) = match (&pass.past, &table) {
+        (Some(past), _) => {
+            let (keys, values) = past.layer(layer);
+            (Some(gpu.f32(q.shape())?), Some(keys), Some(values))
         }
-        if layout != plain {
-            let placed = gpu.f32(v.shape())?;
-            rope_into(gpu, &v, None, 0, &placed, layout, 0)?;
-            v = placed;
+        (None, None) if layout == plain => (None, None, None),
+        (None, _) => {
+            let moved = layout != plain;
+            let v = if moved {
+                Some(gpu.f32(v.shape())?)
+            } else {
+                None
+            };
+            (Some(gpu.f32(q.shape())?), Some(gpu.f32(k.shape())?), v)
         }
+    };
+    let turned_q = turned_q.filter(|_| table.is_some());
+    let mut turns = Vec::new();
+    if let Some(out) = &turned_q {
+        turns.push(Turn {
+            x: &q,
+            table: table.as_ref(),
+            start,
+            out,
+            layout: Layout::by_position(queries, config.n_heads, d_head),
+            at: 0,
+        });
     }
+    if let Some(out) = &placed_k {
+        turns.push(Turn {
+            x: &k,
+            table: table.as_ref(),
+            start: earlier,
+            out,
+            layout,
+            at: earlier,
+        });
+    }
+    if let Some(out) = &placed_v {
+        turns.push(Turn {
+            x: &v,
+            table: None,
+            start: earlier,
+            out,
+            layout,
+            at: earlier,
+        });
+    }
+    if !turns.is_empty() {
+        rope_into(gpu, &turns)?;
+    }
+    drop(turns);
+    q = turned_q.unwrap_or(q);
+    k = placed_k.unwrap_or(k);
+    v = placed_v.unwrap_or(v);
     let z = if fused {
         let sizes = Attention {
             batch,

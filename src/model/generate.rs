@@ -8,7 +8,6 @@ use super::hooks::HookPoint;
 use crate::data::CounterRng;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::attention_fused::Layout;
-use crate::ops::rope::rope_into;
 
 /// Keeps sampling apart from other users of the same seed.
 const STREAM: u64 = 0x6765_6e65_7261_7465;
@@ -151,20 +150,9 @@ impl KvCache {
         self.layout
     }
 
-    /// Writes new keys (rotated by `table`) and values behind those of `layer`, and returns all.
-    pub(super) fn append(
-        &self,
-        gpu: &Gpu,
-        layer: usize,
-        k: &Tensor,
-        table: Option<&Tensor>,
-        v: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let (keys, values) = &self.layers[layer];
-        let (layout, at) = (self.layout, self.len);
-        rope_into(gpu, k, table, at, keys, layout, at)?;
-        rope_into(gpu, v, None, at, values, layout, at)?;
-        Ok((keys.clone(), values.clone()))
+    /// Keys and values of `layer`.
+    pub(super) fn layer(&self, layer: usize) -> (Tensor, Tensor) {
+        self.layers[layer].clone()
     }
 
     pub(super) fn advance(&mut self, positions: usize) {

@@ -57,7 +57,7 @@ pub fn norm(
             weight,
             bias,
         };
-        let (unused, out) = (gpu.f32(&[1])?, gpu.f32(x.shape())?);
+        let (unused, out) = (gpu.f32(&[4])?, gpu.f32(x.shape())?);
         let weights = [weight.unwrap_or(x), bias.unwrap_or(x)];
         by_lanes(gpu, [x, x, x], 1, &affine, weights, &unused, &out)?;
         return Ok(out);
