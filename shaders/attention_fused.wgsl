@@ -4,15 +4,15 @@
 // memory, none in a buffer. q, z: [batch, seq, heads, d_head]; k, v: by strides (in vec4) from one
 // context, key and head to the next; d_head a multiple of 4, up to 32 * CHUNKS. Queries stand at
 // start .. start + seq, so keys are those of a cache.
-// A workgroup of 8 x 8 lanes does 32 queries of one head of one context; x = tile of queries, y = head,
-// z = context. A lane holds 4 queries x 4 keys of scores and 4 queries x 4 coordinates of each chunk of
+// A workgroup of 8 x 8 lanes does 32 queries of one head of one context; x = tile of queries, y = head
+// from head0, z = context from context0. A lane holds 4 queries x 4 keys of scores and 4 queries x 4 coordinates of each chunk of
 // 32 coordinates of z. Barriers are uniform: every lane of a group walks the same tiles of keys.
 // For GPUs with real workgroup memory; CPU rasterisers run attention_fused_lane. Deterministic: sums in
 // order of keys. Tolerance: 1e-5 of the largest magnitude.
 struct Params {
   seq: u32, heads: u32, group: u32, quads: u32,
   k_outer: u32, k_row: u32, k_head: u32, start: u32,
-  scale: f32,
+  head0: u32, context0: u32, scale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
@@ -77,8 +77,10 @@ fn put(chunk: u32, lane: u32, q0: u32, at: u32, z0: vec4<f32>, z1: vec4<f32>, z2
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let q0 = wid.x * 32u;
-  let at_q = ((wid.z * p.seq + q0) * p.heads + wid.y) * p.quads;
-  let at_k = wid.z * p.k_outer + wid.y / p.group * p.k_head;
+  let head = p.head0 + wid.y;
+  let context = p.context0 + wid.z;
+  let at_q = ((context * p.seq + q0) * p.heads + head) * p.quads;
+  let at_k = context * p.k_outer + head / p.group * p.k_head;
   // One past the last key that the tile's last query sees.
   let end = p.start + min(q0 + 32u, p.seq);
   let row = lane / 8u * 4u;

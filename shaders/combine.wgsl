@@ -1,13 +1,15 @@
 // out[i] = alpha * a[i] + beta * b[i or i % period] (+ c[i])
 //
-// a, c, out: [total]; c only where three = 1. b: [period], repeated (period = total: elementwise; period =
-// cols: a row vector added to every row). 64 lanes and 256 elements a workgroup, grid folded. Tolerance 1e-6.
-struct Params { total: u32, period: u32, alpha: f32, beta: f32, three: u32 }
+// a, c, out: [total]; FORM 0: b is [total]; 1: b is [period], repeated (period = cols: a row vector added to
+// every row); 2: b and c are [total]. FORM is a constant: CPU rasterisers divide lane by lane. 64 lanes and 256 elements a workgroup, grid folded. Tolerance 1e-6.
+struct Params { total: u32, period: u32, alpha: f32, beta: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> c: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
+
+override FORM: u32 = 0u;
 
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
@@ -16,8 +18,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   for (var j = 0u; j < 4u; j++) {
     let i = base + j * 64u;
     if (i < p.total) {
-      var x = p.alpha * a[i] + p.beta * b[i % p.period];
-      if (p.three != 0u) { x += c[i]; }
+      var at = i;
+      if (FORM == 1u) { at = i % p.period; }
+      var x = p.alpha * a[i] + p.beta * b[at];
+      if (FORM == 2u) { x += c[i]; }
       out[i] = x;
     }
   }

@@ -160,8 +160,10 @@ fn a_run_ends_after_its_last_hook() {
             assert!(plain.map(|(_, c)| *c).is_sorted(), "{case}: {costs:?}");
         }
         let full = cost(&[], Want::Logits);
+        // A hook at the final norm takes it apart from the addition before it: one dispatch more, and the
+        // unembedding less.
         assert!(
-            costs.iter().all(|c| *c < full),
+            costs.iter().all(|c| *c <= full),
             "{case}: {costs:?} of {full}"
         );
         // The MLP of a parallel block does not wait for its attention.

@@ -118,6 +118,8 @@ impl KvCache {
                 limit: config.max_positions,
             });
         }
+        // Made once: a table that grows on the way would be an upload in the middle of a token.
+        model.rotations(gpu, capacity)?;
         let shape = [1, config.n_kv_heads, capacity, config.d_head];
         let layers = (0..config.n_layers)
             .map(|_| Ok((gpu.zeros(&shape)?, gpu.zeros(&shape)?)))

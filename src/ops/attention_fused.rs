@@ -7,6 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
+use super::fold;
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor, WINDOW};
 use crate::kernel;
 
@@ -24,6 +25,26 @@ pub static LANE: Kernel = kernel!("attention_fused_lane", variants: &[
     &[("QUADS", 16.0), ("QUERIES", 1.0)],
 ]);
 
+/// The same for few queries, for CPU rasterisers.
+pub static ONE: Kernel = kernel!("attention_fused_one", lib: ["grid"], variants: &[
+    &[("QUADS", 1.0)], &[("QUADS", 8.0)], &[("QUADS", 16.0)],
+]);
+
+/// Host twin of `Params` in `attention_fused_one.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct OneParams {
+    total: u32,
+    seq: u32,
+    heads: u32,
+    group: u32,
+    k_outer: u32,
+    k_row: u32,
+    k_head: u32,
+    start: u32,
+    scale: f32,
+}
+
 /// Host twin of `Params` in `attention_fused.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -36,6 +57,8 @@ struct Params {
     k_row: u32,
     k_head: u32,
     start: u32,
+    head0: u32,
+    context0: u32,
     scale: f32,
 }
 
@@ -67,6 +90,8 @@ const ALIGN: usize = 64;
 const LANE_D_HEAD: usize = 64;
 /// Largest head of the other one.
 const MAX_D_HEAD: usize = 256;
+/// Up to so many queries of a context are few: windows would be loaded for seven idle lanes.
+const FEW: usize = 2;
 /// A dispatch is not to take longer than about 100 ms. Multiply-adds of a dispatch: at 10 GFLOP/s (a
 /// software adapter on two cores) and at 500 GFLOP/s (a slow GPU).
 const WORK: [usize; 2] = [500_000_000, 25_000_000_000];
@@ -205,7 +230,9 @@ pub fn attention_fused_by(
             });
         }
     }
-    if lane {
+    if lane && s.seq <= FEW {
+        by_queries(gpu, s, q, k, v, z)
+    } else if lane {
         by_windows(gpu, s, q, k, v, z)
     } else {
         by_tiles(gpu, s, q, k, v, z)
@@ -220,10 +247,8 @@ fn by_tiles(
     v: &Tensor,
     z: &Tensor,
 ) -> Result<()> {
-    // Contexts are a grid axis; those past one dispatch's share start further on by byte offsets only
-    // where these are aligned, so whole calls are split by contexts that are.
     let l = s.layout;
-    let params = Params {
+    let mut params = Params {
         seq: s.seq as u32,
         heads: s.heads as u32,
         group: (s.heads / s.kv_heads) as u32,
@@ -232,30 +257,53 @@ fn by_tiles(
         k_row: (l.row / 4) as u32,
         k_head: (l.head / 4) as u32,
         start: s.start as u32,
+        head0: 0,
+        context0: 0,
         scale: s.scale,
     };
     let chunks = [("CHUNKS", s.d_head.div_ceil(32) as f64)];
-    let q_outer = s.seq * s.heads * s.d_head;
-    let each = 2 * s.seq * (s.start + s.seq) * s.heads * s.d_head;
-    let aligned = q_outer.is_multiple_of(ALIGN) && l.outer.is_multiple_of(ALIGN);
-    let most = if aligned {
-        WORK[1] / each.max(1)
-    } else {
-        s.batch
-    };
-    let step = most.clamp(1, 65_535).min(s.batch);
-    for from in (0..s.batch).step_by(step) {
-        let count = step.min(s.batch - from);
-        let (at_q, at_k) = (4 * (from * q_outer) as u64, 4 * (from * l.outer) as u64);
-        gpu.dispatch_at(
-            &KERNEL,
-            &chunks,
-            &params,
-            &[(q, at_q), (k, at_k), (v, at_k), (z, at_q)],
-            [s.seq.div_ceil(32) as u32, s.heads as u32, count as u32],
-        )?;
+    // A dispatch takes as many contexts as stay short, and of a single one as many heads.
+    let each = (2 * s.seq * (s.start + s.seq) * s.d_head).max(1);
+    let contexts = (WORK[1] / (each * s.heads)).clamp(1, 65_535).min(s.batch);
+    let heads = (WORK[1] / (each * contexts)).clamp(1, s.heads);
+    for context0 in (0..s.batch).step_by(contexts) {
+        for head0 in (0..s.heads).step_by(heads) {
+            params.context0 = context0 as u32;
+            params.head0 = head0 as u32;
+            let grid = [
+                s.seq.div_ceil(32) as u32,
+                heads.min(s.heads - head0) as u32,
+                contexts.min(s.batch - context0) as u32,
+            ];
+            gpu.dispatch(&KERNEL, &chunks, &params, &[q, k, v, z], grid)?;
+        }
     }
     Ok(())
+}
+
+fn by_queries(
+    gpu: &Gpu,
+    s: &Attention,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    z: &Tensor,
+) -> Result<()> {
+    let total = s.batch * s.seq * s.heads;
+    let params = OneParams {
+        total: total as u32,
+        seq: s.seq as u32,
+        heads: s.heads as u32,
+        group: (s.heads / s.kv_heads) as u32,
+        k_outer: (s.layout.outer / 4) as u32,
+        k_row: (s.layout.row / 4) as u32,
+        k_head: (s.layout.head / 4) as u32,
+        start: s.start as u32,
+        scale: s.scale,
+    };
+    let constants = [("QUADS", (s.d_head / 4) as f64)];
+    let grid = fold(total.div_ceil(8));
+    gpu.dispatch(&ONE, &constants, &params, &[q, k, v, z], grid)
 }
 
 /// One window: key heads `head .. head + heads` at keys `first .. first + count`.
@@ -457,6 +505,7 @@ pub fn cases() -> Vec<Case> {
                 let what = format!(
                     "{batch} x {seq} queries from {start}, {heads} of {kv_heads} heads of {d_head}, keys by head {by_head}"
                 );
+                let name = if lane && seq <= FEW { ONE.name } else { name };
                 cases.push(Case::new(name, what, 1e-5, move |gpu| {
                     let n = batch * seq * heads * d_head;
                     let m = batch * held * kv_heads * d_head;

@@ -8,7 +8,9 @@ use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"]);
+pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"], variants: &[
+    &[("FORM", 0.0)], &[("FORM", 1.0)], &[("FORM", 2.0)],
+]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -17,7 +19,6 @@ struct Params {
     period: u32,
     alpha: f32,
     beta: f32,
-    three: u32,
 }
 
 /// `alpha * a + beta * b`, with `b` repeated along `a`'s leading axes; a new tensor of a's shape.
@@ -33,17 +34,17 @@ pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Resu
             expected: format!("a size that divides {:?}", a.shape()),
         });
     }
+    let form = if a.len() == b.len() { 0.0 } else { 1.0 };
     let out = gpu.f32(a.shape())?;
     let params = Params {
         total: a.len() as u32,
         period: b.len() as u32,
         alpha,
         beta,
-        three: 0,
     };
     gpu.dispatch(
         &KERNEL,
-        &[],
+        &[("FORM", form)],
         &params,
         &[a, b, a, &out],
         element_grid(a.len()),
@@ -65,11 +66,10 @@ pub fn add_three(gpu: &Gpu, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor
         period: a.len() as u32,
         alpha: 1.0,
         beta: 1.0,
-        three: 1,
     };
     gpu.dispatch(
         &KERNEL,
-        &[],
+        &[("FORM", 2.0)],
         &params,
         &[a, b, c, &out],
         element_grid(a.len()),

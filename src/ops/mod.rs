@@ -56,6 +56,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matvec::LANE,
     &attention_fused::KERNEL,
     &attention_fused::LANE,
+    &attention_fused::ONE,
     &add_norm::KERNEL,
     &add_norm::LANE,
     &transpose::KERNEL,

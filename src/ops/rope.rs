@@ -4,17 +4,24 @@ use bytemuck::{Pod, Zeroable};
 
 use super::attention_fused::Layout;
 use super::cases::{Case, values, wide};
-use super::element_grid;
+use super::fold;
 use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("rope", lib: ["grid"]);
+pub static KERNEL: Kernel = kernel!("rope", lib: ["grid"], variants: &[
+    &[("TENSORS", 1.0), ("WG", 16.0)],
+    &[("TENSORS", 2.0), ("WG", 16.0)],
+    &[("TENSORS", 3.0), ("WG", 16.0)],
+    &[("TENSORS", 1.0), ("WG", 64.0)],
+    &[("TENSORS", 2.0), ("WG", 64.0)],
+    &[("TENSORS", 3.0), ("WG", 64.0)],
+]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 struct Part {
-    total: u32,
+    rows: u32,
     items: u32,
     heads: u32,
     half: u32,
@@ -99,7 +106,7 @@ pub fn rope_into(gpu: &Gpu, turns: &[Turn]) -> Result<()> {
     for (part, turn) in parts.iter_mut().zip(turns) {
         *part = turn.part()?;
     }
-    let total: usize = parts.iter().map(|part| part.total as usize).sum();
+    let rows = parts.iter().map(|part| part.rows).max().unwrap_or(0);
     let table = turns.iter().find_map(|turn| turn.table);
     // What is not there is bound and never touched.
     let spare = [gpu.f32(&[1])?, gpu.f32(&[1])?];
@@ -114,8 +121,11 @@ pub fn rope_into(gpu: &Gpu, turns: &[Turn]) -> Result<()> {
         out(1),
         out(2),
     ];
-    let grid = element_grid(total);
-    gpu.dispatch(&KERNEL, &[], &Params { parts }, &tensors, grid)
+    let [x, y, _] = fold(rows as usize);
+    let lanes = if gpu.is_software() { 16.0 } else { 64.0 };
+    let constants = [("TENSORS", turns.len() as f64), ("WG", lanes)];
+    let grid = [x, y, turns.len() as u32];
+    gpu.dispatch(&KERNEL, &constants, &Params { parts }, &tensors, grid)
 }
 
 impl Turn<'_> {
@@ -157,7 +167,7 @@ impl Turn<'_> {
         }
         let items = d_head - half;
         Ok(Part {
-            total: (batch * seq * heads * items) as u32,
+            rows: (batch * seq) as u32,
             items: items as u32,
             heads: heads as u32,
             half: half as u32,
