@@ -10,7 +10,7 @@ use super::hooks::{BlockHook, HookPoint};
 use super::parameters::{Block, Norm};
 use crate::gpu::{Gpu, GpuError, Tensor};
 use crate::ops::activation::activation;
-use crate::ops::add_norm::add_norm;
+use crate::ops::add_norm::{add_norm, pays};
 use crate::ops::combine::{add, add_three};
 use crate::ops::gather_rows::gather_rows;
 
@@ -227,7 +227,8 @@ impl<'p, 'h> Pass<'p, 'h> {
     fn join(&self, terms: &[Tensor], between: &[HookPoint], norm: &Norm) -> Result<Stream, Halt> {
         let gpu = self.gpu;
         let terms: Vec<&Tensor> = terms.iter().collect();
-        if !between.iter().any(|point| self.hooked(*point)) {
+        let hooked = between.iter().any(|point| self.hooked(*point));
+        if !hooked && pays(gpu, terms[0].cols()) {
             let (x, normed) = add_norm(gpu, &terms, &norm.affine())?;
             return Ok(Stream {
                 x,

@@ -12,12 +12,10 @@ use crate::kernel;
 pub static KERNEL: Kernel = kernel!("add_norm", lib: ["grid", "reduce"]);
 /// The same with a lane per row, for CPU rasterisers.
 pub static LANE: Kernel = kernel!("add_norm_lane", variants: &[
-    &[("KIND", 0.0), ("TERMS", 1.0), ("WEIGHT", 1.0), ("BIAS", 1.0)],
-    &[("KIND", 0.0), ("TERMS", 2.0), ("WEIGHT", 1.0), ("BIAS", 1.0)],
-    &[("KIND", 0.0), ("TERMS", 3.0), ("WEIGHT", 1.0), ("BIAS", 1.0)],
-    &[("KIND", 1.0), ("TERMS", 1.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
-    &[("KIND", 1.0), ("TERMS", 2.0), ("WEIGHT", 1.0), ("BIAS", 0.0)],
-    &[("KIND", 2.0), ("TERMS", 1.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
+    &[("KIND", 0.0), ("WEIGHT", 1.0), ("BIAS", 1.0)],
+    &[("KIND", 1.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
+    &[("KIND", 1.0), ("WEIGHT", 1.0), ("BIAS", 0.0)],
+    &[("KIND", 2.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
 ]);
 
 /// Host twin of `Params` in `add_norm.wgsl`.
@@ -42,6 +40,7 @@ struct LaneParams {
     shift: u32,
     at: u32,
     eps: f32,
+    terms: u32,
 }
 
 const FLOATS: usize = WINDOW as usize / 4;
@@ -104,18 +103,37 @@ pub fn add_norm_by(
         by_lanes(gpu, [a, b, c], terms.len(), affine, weights, &sum, &out)?;
         return Ok((sum, out));
     }
+    by_groups(gpu, [a, b, c], terms.len(), affine, weights, &sum, &out)?;
+    Ok((sum, out))
+}
+
+/// Whether rows of `cols` are done in one pass faster than one after another: elsewhere on software
+/// adapters the barriers of the other kernel would cost more than the pass they save.
+pub fn pays(gpu: &Gpu, cols: usize) -> bool {
+    !gpu.is_software() || lanes_fit(gpu, cols)
+}
+
+/// A workgroup per row. One term: the norm alone, with the bits that it has after an addition.
+pub(super) fn by_groups(
+    gpu: &Gpu,
+    [a, b, c]: [&Tensor; 3],
+    terms: usize,
+    affine: &Affine,
+    [weight, bias]: [&Tensor; 2],
+    sum: &Tensor,
+    out: &Tensor,
+) -> Result<()> {
     let params = Params {
         rows: a.rows() as u32,
         cols: a.cols() as u32,
         kind: affine.kind as u32,
-        terms: terms.len() as u32,
+        terms: terms as u32,
         has_weight: u32::from(affine.weight.is_some()),
         has_bias: u32::from(affine.bias.is_some()),
         eps: affine.eps,
     };
-    let tensors = [a, b, c, weights[0], weights[1], &sum, &out];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, fold(a.rows()))?;
-    Ok((sum, out))
+    let tensors = [a, b, c, weight, bias, sum, out];
+    gpu.dispatch(&KERNEL, &[], &params, &tensors, fold(a.rows()))
 }
 
 /// Whether the kernel with a lane per row can do rows of `cols`.
@@ -137,7 +155,6 @@ pub(super) fn by_lanes(
     let flag = |t: Option<&Tensor>| f64::from(u8::from(t.is_some()));
     let constants = [
         ("KIND", f64::from(affine.kind as u32)),
-        ("TERMS", terms as f64),
         ("WEIGHT", flag(affine.weight)),
         ("BIAS", flag(affine.bias)),
     ];
@@ -151,6 +168,7 @@ pub(super) fn by_lanes(
             shift: (shift / 4) as u32,
             at: (from * cols / 4) as u32,
             eps: affine.eps,
+            terms: terms as u32,
         };
         let window = 4 * at as u64;
         gpu.dispatch_at(

@@ -21,10 +21,7 @@ pub static KERNEL: Kernel = kernel!("matvec", lib: ["grid"], variants: &[
 ]);
 /// The same without barriers, for CPU rasterisers.
 pub static LANE: Kernel = kernel!("matvec_lane", lib: ["grid"], variants: &[
-    &[("K_FAST", 0.0), ("ROWS", 1.0)],
-    &[("K_FAST", 0.0), ("ROWS", 8.0)],
-    &[("K_FAST", 1.0), ("ROWS", 1.0)],
-    &[("K_FAST", 1.0), ("ROWS", 8.0)],
+    &[("ROWS", 1.0)], &[("ROWS", 8.0)],
 ]);
 
 /// Most rows that are done here.
@@ -59,7 +56,7 @@ struct LaneParams {
     a_shift: u32,
     a_m: u32,
     b_off: u32,
-    b_step: u32,
+    b_n: u32,
     c_off: u32,
     c_m: u32,
     has_bias: u32,
@@ -127,11 +124,10 @@ pub fn matvec_by(
         let Some(params) = lane_params(gpu, q, bias) else {
             return matmul(gpu, q, a, b, bias, c);
         };
-        let columns = if k_fast { q.n } else { q.n.div_ceil(4) };
         let at = 4 * (q.a.offset / ALIGN * ALIGN) as u64;
         return gpu.dispatch_at(
             &LANE,
-            &[("K_FAST", f64::from(u8::from(k_fast))), ("ROWS", rows)],
+            &[("ROWS", rows)],
             &params,
             &[
                 (tensors[0], at),
@@ -139,7 +135,7 @@ pub fn matvec_by(
                 (tensors[2], 0),
                 (tensors[3], 0),
             ],
-            fold(columns.div_ceil(8)),
+            fold(q.n.div_ceil(8)),
         );
     }
     let cols = if k_fast { 4 } else { 16 };
@@ -168,17 +164,12 @@ pub fn matvec_by(
     )
 }
 
-/// `None` where the layout is not one of fours, or A does not fit into a window.
+/// `None` where the layout is not one of fours with B contiguous in k, or A does not fit into a window.
 fn lane_params(gpu: &Gpu, q: &Product, bias: Option<&Tensor>) -> Option<LaneParams> {
-    let k_fast = q.b.row == 1;
-    let step = if k_fast { q.b.col } else { q.b.row };
-    let by_fours = [q.k, q.a.offset, q.a.row, q.b.offset, step];
+    let by_fours = [q.k, q.a.offset, q.a.row, q.b.offset, q.b.col];
     let shift = q.a.offset % ALIGN;
     let fits = shift + q.a.row * (q.m - 1) + q.k <= FLOATS;
-    if !gpu.is_software()
-        || !fits
-        || !by_fours.iter().all(|n| n.is_multiple_of(4))
-        || (!k_fast && !q.n.is_multiple_of(4))
+    if !gpu.is_software() || q.b.row != 1 || !fits || !by_fours.iter().all(|n| n.is_multiple_of(4))
     {
         return None;
     }
@@ -189,7 +180,7 @@ fn lane_params(gpu: &Gpu, q: &Product, bias: Option<&Tensor>) -> Option<LanePara
         a_shift: (shift / 4) as u32,
         a_m: (q.a.row / 4) as u32,
         b_off: (q.b.offset / 4) as u32,
-        b_step: (step / 4) as u32,
+        b_n: (q.b.col / 4) as u32,
         c_off: q.c.offset as u32,
         c_m: q.c.row as u32,
         has_bias: u32::from(bias.is_some()),
@@ -210,7 +201,7 @@ pub fn cases() -> Vec<Case> {
     ] {
         for nt in [true, false] {
             for (name, lane) in [(KERNEL.name, false), (LANE.name, true)] {
-                if lane && !nt && n % 4 != 0 {
+                if lane && !nt {
                     continue;
                 }
                 let plain = if nt {

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::add_norm::{Affine, by_lanes, lanes_fit};
+use super::add_norm::{Affine, by_groups, by_lanes, lanes_fit};
 use super::cases::{Case, values, wide};
 use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
@@ -49,7 +49,8 @@ pub fn norm(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
-    if lanes_fit(gpu, x.cols()) {
+    let lanes = lanes_fit(gpu, x.cols());
+    if lanes || (!gpu.is_software() && kind != NormKind::Center) {
         check(x, weight, bias)?;
         let affine = Affine {
             kind,
@@ -59,7 +60,9 @@ pub fn norm(
         };
         let (unused, out) = (gpu.f32(&[4])?, gpu.f32(x.shape())?);
         let weights = [weight.unwrap_or(x), bias.unwrap_or(x)];
-        by_lanes(gpu, [x, x, x], 1, &affine, weights, &unused, &out)?;
+        // The kernels of `add_norm`: a norm has the same bits, whichever way its input came about.
+        let run = if lanes { by_lanes } else { by_groups };
+        run(gpu, [x, x, x], 1, &affine, weights, &unused, &out)?;
         return Ok(out);
     }
     norm_by(gpu, gpu.is_software(), kind, eps, x, weight, bias)
