@@ -2,16 +2,15 @@
 //
 // As add_norm.wgsl, a lane per row and without barriers, for CPU rasterisers: what is read is read
 // through 64 KiB uniform windows (docs/performance.md), three times, which costs less than reading the
-// stored sum once. terms = 1 (then sum is not written), 2 or 3; kind 0, LayerNorm; kind 1, RMSNorm;
-// kind 2, centring only: x - mean. Choices are made at run time, so that one pipeline does all: with
-// constants lavapipe reorders the additions, and a norm alone loses the bits of one after an addition.
+// stored sum once. terms = 1 (then sum is not written), 2 or 3; KIND 0, LayerNorm; 1, RMSNorm;
+// 2, centring only: x - mean. Choices are constants, since a branch not taken at run time is run all the
+// same; but terms is none, so that a norm alone has the bits of one after an addition.
 // One dispatch does the `rows` rows that a window of each of a, b, c holds, from vec4 `shift` on; quads =
 // cols / 4; sum and out: vec4 `at` on. A workgroup is 8 rows. Sums in order, deterministic.
 // Tolerance: 1e-5 of the largest magnitude.
 struct Params {
-  rows: u32, quads: u32, kind: u32, terms: u32,
-  has_weight: u32, has_bias: u32, eps: f32, shift: u32,
-  at: u32,
+  rows: u32, quads: u32, shift: u32, at: u32,
+  eps: f32, terms: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<uniform> a: array<vec4<f32>, 4096>;
@@ -21,6 +20,10 @@ struct Params {
 @group(0) @binding(5) var<uniform> bias: array<vec4<f32>, 4096>;
 @group(0) @binding(6) var<storage, read_write> sum: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>;
+
+override KIND: u32 = 0u;
+override WEIGHT: u32 = 1u;
+override BIAS: u32 = 1u;
 
 fn value(i: u32) -> vec4<f32> {
   var x = a[i];
@@ -36,7 +39,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let base = p.shift + row * p.quads;
   let count = f32(p.quads * 4u);
   var mean = 0.0;
-  if (p.kind != 1u) {
+  if (KIND != 1u) {
     var total = 0.0;
     for (var i = 0u; i < p.quads; i++) {
       let x = value(base + i);
@@ -45,7 +48,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     mean = total / count;
   }
   var scale = 1.0;
-  if (p.kind != 2u) {
+  if (KIND != 2u) {
     var square = 0.0;
     for (var i = 0u; i < p.quads; i++) {
       let d = value(base + i) - mean;
@@ -57,8 +60,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var i = 0u; i < p.quads; i++) {
     let x = value(base + i);
     var y = (x - mean) * scale;
-    if (p.has_weight != 0u) { y *= weight[i]; }
-    if (p.has_bias != 0u) { y += bias[i]; }
+    if (WEIGHT != 0u) { y *= weight[i]; }
+    if (BIAS != 0u) { y += bias[i]; }
     if (p.terms > 1u) { sum[to + i] = x; }
     out[to + i] = y;
   }

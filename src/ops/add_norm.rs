@@ -11,7 +11,12 @@ use crate::kernel;
 /// The kernel for GPUs; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("add_norm", lib: ["grid", "reduce"]);
 /// The same with a lane per row, for CPU rasterisers.
-pub static LANE: Kernel = kernel!("add_norm_lane");
+pub static LANE: Kernel = kernel!("add_norm_lane", variants: &[
+    &[("KIND", 0.0), ("WEIGHT", 1.0), ("BIAS", 1.0)],
+    &[("KIND", 1.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
+    &[("KIND", 1.0), ("WEIGHT", 1.0), ("BIAS", 0.0)],
+    &[("KIND", 2.0), ("WEIGHT", 0.0), ("BIAS", 0.0)],
+]);
 
 /// Host twin of `Params` in `add_norm.wgsl`.
 #[repr(C)]
@@ -32,13 +37,10 @@ struct Params {
 struct LaneParams {
     rows: u32,
     quads: u32,
-    kind: u32,
-    terms: u32,
-    has_weight: u32,
-    has_bias: u32,
-    eps: f32,
     shift: u32,
     at: u32,
+    eps: f32,
+    terms: u32,
 }
 
 const FLOATS: usize = WINDOW as usize / 4;
@@ -150,6 +152,12 @@ pub(super) fn by_lanes(
     out: &Tensor,
 ) -> Result<()> {
     let (rows, cols) = (a.rows(), a.cols());
+    let flag = |t: Option<&Tensor>| f64::from(u8::from(t.is_some()));
+    let constants = [
+        ("KIND", f64::from(affine.kind as u32)),
+        ("WEIGHT", flag(affine.weight)),
+        ("BIAS", flag(affine.bias)),
+    ];
     let mut from = 0;
     while from < rows {
         let (at, shift) = (from * cols / ALIGN * ALIGN, from * cols % ALIGN);
@@ -157,18 +165,15 @@ pub(super) fn by_lanes(
         let params = LaneParams {
             rows: count as u32,
             quads: (cols / 4) as u32,
-            kind: affine.kind as u32,
-            terms: terms as u32,
-            has_weight: u32::from(affine.weight.is_some()),
-            has_bias: u32::from(affine.bias.is_some()),
-            eps: affine.eps,
             shift: (shift / 4) as u32,
             at: (from * cols / 4) as u32,
+            eps: affine.eps,
+            terms: terms as u32,
         };
         let window = 4 * at as u64;
         gpu.dispatch_at(
             &LANE,
-            &[],
+            &constants,
             &params,
             &[
                 (a, window),
