@@ -1,7 +1,8 @@
 // out[i] = alpha * a[i] + beta * b[i or i % period], or a[i] + b[i] + c[i]
 //
-// a, c, out: [total]; FORM 0: b is [total]; 1: b is [period], repeated (period = cols: a row vector added to
-// every row); 2: a + b + c, all [total]. FORM is a constant: CPU rasterisers divide lane by lane. 64 lanes and 256 elements a workgroup, grid folded. Tolerance 1e-6.
+// a, c, out: [total]; FORM 0: b is [total]; 1: b is [period], repeated (period = cols: a row vector added
+// to every row); 2: a + b + c, all [total]. FORM is a constant: CPU rasterisers divide lane by lane.
+// 64 lanes and 256 elements a workgroup, grid folded. Tolerance 1e-6.
 struct Params { total: u32, period: u32, alpha: f32, beta: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
