@@ -398,14 +398,16 @@ fn unrolled_shaders_are_what_the_generator_writes() {
     if !have("python3") {
         return;
     }
-    let output = Command::new("python3")
-        .arg(shaders().join("unroll.py"))
-        .arg("--check")
-        .output()
-        .expect("python3 runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    for script in ["unroll.py", "unroll_attention.py"] {
+        let output = Command::new("python3")
+            .arg(shaders().join(script))
+            .arg("--check")
+            .output()
+            .expect("python3 runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }

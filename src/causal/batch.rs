@@ -80,18 +80,7 @@ pub(super) fn rows_at(gpu: &Gpu, table: &Tensor, index: &[u32]) -> Result<Tensor
     Ok(out)
 }
 
-/// The last position of each context: `[batch, d]` of `x` (`[batch, seq, d]`).
-pub(super) fn last_rows(gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
-    let (seq, d) = (x.shape()[1], x.shape()[2]);
-    let index: Vec<u32> = (0..x.rows())
-        .skip(seq - 1)
-        .step_by(seq)
-        .map(|i| i as u32)
-        .collect();
-    rows_at(gpu, &x.reshape(&[x.rows(), d])?, &index)
-}
-
-/// Logits of two tokens a row, `[2 * rows]`: of `ends` (`[rows, d_model]`, the residual stream after
+/// Logits of two tokens a row, `[2 * rows]`: of `ends` (`[.., d_model]`, the residual stream after
 /// the last block) for the ids in `wanted`. No more logits are kept than a chunk's.
 pub(super) fn two_logits(
     gpu: &Gpu,

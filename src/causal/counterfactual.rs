@@ -1,7 +1,7 @@
 //! A base and a target run of every prompt, held at a hook: what is patched, into what, and how near
 //! the result comes to the target.
 
-use super::batch::{Batch, Version, last_rows, rows_at};
+use super::batch::{Batch, Version, rows_at};
 use super::error::{CausalError, Result};
 use crate::data::IoiSet;
 use crate::gpu::{Gpu, GpuError, Tensor};
@@ -128,12 +128,12 @@ impl<'a> Counterfactual<'a> {
         let ids = batch.ids(version);
         let mut hooks = Hooks::new().capture(&[self.start, self.hook]);
         let tokens = batch.tokens(&ids)?;
-        let residual = self.model.run(gpu, &tokens, &mut hooks, Want::Residual)?;
+        let ends = self
+            .model
+            .run(gpu, &tokens, &mut hooks, Want::LastResidual)?;
         let at = |point| hooks.captured(point).cloned();
-        match (at(self.start), at(self.hook), residual) {
-            (Some(stream), Some(value), Some(residual)) => {
-                Ok(([stream, value], last_rows(gpu, &residual)?))
-            }
+        match (at(self.start), at(self.hook), ends) {
+            (Some(stream), Some(value), Some(ends)) => Ok(([stream, value], rows(&ends)?)),
             _ => Err(GpuError::Device(format!("the run did not pass {}", self.hook)).into()),
         }
     }
@@ -150,21 +150,26 @@ impl<'a> Counterfactual<'a> {
     ) -> Result<Tensor> {
         let (n, seq, config) = (prompts.len(), runs.seq, self.model.config());
         let value = values.reshape(&self.hook.shape(config, n, seq))?;
-        let residual = if self.start == self.hook {
+        let ends = if self.start == self.hook {
             let hooks = &mut Hooks::new();
             self.model
-                .run_from(gpu, self.hook, &value, hooks, Want::Residual)?
+                .run_from(gpu, self.hook, &value, hooks, Want::LastResidual)?
         } else {
             let stream = rows_at(gpu, &runs.stream, prompts)?;
             let stream = stream.reshape(&[n, seq, config.d_model])?;
             let hooks = &mut Hooks::new().replace(self.hook, value.clone());
             self.model
-                .run_from(gpu, self.start, &stream, hooks, Want::Residual)?
+                .run_from(gpu, self.start, &stream, hooks, Want::LastResidual)?
         };
-        let ends = last_rows(gpu, &residual.unwrap_or(value))?;
+        let ends = rows(&ends.unwrap_or(value))?;
         let targets = rows_at(gpu, &runs.target_ends, prompts)?;
         Ok(self.model.kl(gpu, &ends, &targets)?)
     }
+}
+
+/// `[batch, 1, d]` as `[batch, d]`.
+fn rows(ends: &Tensor) -> Result<Tensor> {
+    Ok(ends.reshape(&[ends.rows(), ends.cols()])?)
 }
 
 pub(super) fn sum(values: &[f32]) -> f64 {

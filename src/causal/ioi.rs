@@ -1,6 +1,6 @@
 //! Does the model do the task? The logit of the indirect object against that of the subject.
 
-use super::batch::{Batch, RUN_TOKENS, Version, differences, last_rows, two_logits};
+use super::batch::{Batch, RUN_TOKENS, Version, differences, two_logits};
 use super::error::{CausalError, Result};
 use crate::data::IoiSet;
 use crate::gpu::Gpu;
@@ -51,11 +51,11 @@ pub async fn logit_differences(
     for batch in Batch::of(set, RUN_TOKENS) {
         let ids = batch.ids(version);
         let hooks = &mut Hooks::new();
-        let Some(residual) = model.run(gpu, &batch.tokens(&ids)?, hooks, Want::Residual)? else {
+        let Some(ends) = model.run(gpu, &batch.tokens(&ids)?, hooks, Want::LastResidual)? else {
             continue;
         };
         let wanted: Vec<[u32; 2]> = batch.prompts.iter().map(|p| [p.io, p.s]).collect();
-        let logits = two_logits(gpu, model, &last_rows(gpu, &residual)?, &wanted)?;
+        let logits = two_logits(gpu, model, &ends, &wanted)?;
         pending.push((batch.indices, logits));
     }
     let mut values = vec![0.0; set.prompts.len()];

@@ -4,7 +4,7 @@
 //! of the logit difference that this takes away is (clean - patched) / (clean - corrupted), each a
 //! mean over prompts (a ratio of means: single prompts can have a denominator near zero).
 
-use super::batch::{Batch, RUN_TOKENS, Version, differences, last_rows, two_logits};
+use super::batch::{Batch, RUN_TOKENS, Version, differences, two_logits};
 use super::error::{CausalError, Result};
 use super::ioi::LogitDifferences;
 use crate::data::{IoiPositions, IoiPrompt, IoiSet};
@@ -162,12 +162,12 @@ fn patched(
     gather_rows(gpu, source, 0, &index, &stream)?;
     gather_rows(gpu, patch, rows, &index, &stream)?;
     let hooks = &mut Hooks::new();
-    let residual = model
-        .run_from(gpu, hook, &stream, hooks, Want::Residual)?
+    let ends = model
+        .run_from(gpu, hook, &stream, hooks, Want::LastResidual)?
         .unwrap_or(stream);
     let wanted: Vec<[u32; 2]> = jobs
         .iter()
         .map(|job| [batch.prompts[job.prompt].io, batch.prompts[job.prompt].s])
         .collect();
-    two_logits(gpu, model, &last_rows(gpu, &residual)?, &wanted)
+    two_logits(gpu, model, &ends, &wanted)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::options::{EMBEDDED, Global, TextOption, Weights};
-use crate::data::{Contexts, TextSource, Tokenizer, embedded};
+use crate::data::{Contexts, TextSource, Tokenizer, TokensAhead, embedded};
 use crate::gpu::{Gpu, GpuOptions, Tune};
 use crate::model::{HookPoint, Model};
 use crate::report::results::{AdapterSummary, ModelSummary};
@@ -118,6 +118,15 @@ pub(super) fn load_contexts(
     tokenizer: &Tokenizer,
     option: &TextOption,
 ) -> Result<Contexts> {
+    check_context(model, option)?;
+    let source = load_text(&option.text)?;
+    let bar = spinner(global, "reading text");
+    let contexts = Contexts::from_source(tokenizer, &source, option.context)?;
+    bar.finish_and_clear();
+    Ok(contexts)
+}
+
+fn check_context(model: &Model, option: &TextOption) -> Result<()> {
     let limit = model.config().max_positions;
     if option.context == 0 || option.context > limit {
         return Err(usage(format!(
@@ -126,11 +135,27 @@ pub(super) fn load_contexts(
             model.name()
         )));
     }
+    Ok(())
+}
+
+/// The first `wanted` training contexts (as [`split`] has them) of the text, or all if there are fewer,
+/// encoded on another thread while they are used.
+pub(super) fn contexts_ahead(
+    global: &Global,
+    model: &Model,
+    tokenizer: Tokenizer,
+    option: &TextOption,
+    wanted: usize,
+) -> Result<TokensAhead> {
+    check_context(model, option)?;
     let source = load_text(&option.text)?;
     let bar = spinner(global, "reading text");
-    let contexts = Contexts::from_source(tokenizer, &source, option.context)?;
+    let context = option.context;
+    let training = |contexts: usize| contexts.saturating_sub(held_out(contexts, context));
+    let most = (HELD_OUT_TOKENS / context).max(1);
+    let ahead = TokensAhead::start(tokenizer, source, context, wanted, most, training)?;
     bar.finish_and_clear();
-    Ok(contexts)
+    Ok(ahead)
 }
 
 /// Something is going on whose length is not known.
@@ -151,10 +176,13 @@ pub(super) const HELD_OUT_TOKENS: usize = 65_536;
 /// Training contexts and held-out ones (the last of the text). Every command splits alike, so that
 /// `eval` never sees what `train` saw.
 pub(super) fn split(contexts: Contexts) -> Result<(Contexts, Contexts)> {
-    let n = (HELD_OUT_TOKENS / contexts.context())
-        .min(contexts.len() / 5)
-        .max(1);
+    let n = held_out(contexts.len(), contexts.context());
     Ok(contexts.split_held_out(n)?)
+}
+
+/// How many of `contexts` are held out.
+fn held_out(contexts: usize, context: usize) -> usize {
+    (HELD_OUT_TOKENS / context).min(contexts / 5).max(1)
 }
 
 /// Parses `--hook`.

@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::common::{
-    load_contexts, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, split, usage,
+    contexts_ahead, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, usage,
 };
 use super::options::{EMBEDDED, Global, TextOption};
 use crate::eval::{EvalInput, Subject, evaluate};
 use crate::gpu::Gpu;
 use crate::harvest::shards::ShardUnits;
-use crate::harvest::{ModelUnits, ShuffleBuffer, Site};
+use crate::harvest::{ModelUnits, ShuffleBuffer, Site, Text};
 use crate::model::Model;
 use crate::sae::files::Origin;
 use crate::sae::median::geometric_median;
@@ -314,12 +314,12 @@ pub(super) async fn train_run(
 pub(super) fn model_source(
     gpu: &Gpu,
     model: &Rc<Model>,
-    contexts: Rc<crate::data::Contexts>,
+    text: impl Into<Text>,
     site: Site,
     seed: u64,
     bar: Option<ProgressBar>,
 ) -> Result<ShuffleBuffer<ModelUnits>> {
-    let mut units = ModelUnits::new(model.clone(), contexts, site)?;
+    let mut units = ModelUnits::new(model.clone(), text, site)?;
     if let Some(bar) = bar {
         units = units.on_tokens(Box::new(move |done| bar.set_position(done)));
     }
@@ -355,20 +355,11 @@ fn open_source(
         hook: parse_hook(site.0, &loaded)?,
         center: site.1,
     };
-    let (train, _) = split(load_contexts(global, &loaded, &tokenizer, text)?)?;
-    // No more of the text than is asked for.
-    let n = (max_tokens as usize)
-        .div_ceil(text.context)
-        .clamp(1, train.len());
-    let tokens = train.tokens()[..n * text.context].to_vec();
-    let contexts = crate::data::Contexts::from_tokens(&text.text, tokens, text.context)?;
+    // No more of the text than is asked for; the rest of it is encoded while the GPU works.
+    let wanted = (max_tokens as usize).div_ceil(text.context.max(1));
+    let ahead = contexts_ahead(global, &loaded, tokenizer, text, wanted)?;
     Ok(Source::Model(model_source(
-        gpu,
-        &loaded,
-        Rc::new(contexts),
-        site,
-        seed,
-        None,
+        gpu, &loaded, ahead, site, seed, None,
     )?))
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Everything works on wasm32 as well; what reads files exists only natively.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod ahead;
 pub mod contexts;
 pub mod embedded;
 pub mod error;
@@ -19,6 +21,8 @@ pub mod tensors;
 pub mod text;
 pub mod tokenizer;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use ahead::TokensAhead;
 pub use contexts::Contexts;
 pub use error::DataError;
 pub use ioi::{IoiSet, LengthGroup};

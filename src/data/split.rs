@@ -72,6 +72,31 @@ impl SplitRule {
     }
 }
 
+/// The most bytes of text that one token stands for: of byte-level BPE, whose every byte has a token,
+/// the longest entry of the vocabulary, whose characters each stand for a byte.
+pub(super) fn longest_token(json: &Value) -> Option<usize> {
+    if SplitRule::of(json) != SplitRule::KeepSpace {
+        return None;
+    }
+    let lengths = |key: &String| key.chars().count();
+    let vocab = json["model"]["vocab"].as_object()?;
+    // Without a token for each byte some text would have none at all.
+    if vocab.keys().filter(|key| lengths(key) == 1).count() < 256 {
+        return None;
+    }
+    let mut longest = vocab.keys().map(lengths).max()?;
+    for token in json["added_tokens"].as_array().into_iter().flatten() {
+        // It would swallow any amount of white space.
+        if token["lstrip"] == true {
+            return None;
+        }
+        longest = longest.max(token["content"].as_str().map_or(0, str::len));
+    }
+    // NFC shortens a text to a third at most (three jamo to a syllable, Kelvin's sign to a K).
+    let shortens = if json["normalizer"].is_null() { 1 } else { 4 };
+    Some(longest * shortens)
+}
+
 fn added_tokens_allow(json: &Value) -> bool {
     let Some(added) = json["added_tokens"].as_array() else {
         return true;

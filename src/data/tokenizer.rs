@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::error::{DataError, Result};
 use super::spelling::Spelling;
-use super::split::SplitRule;
+use super::split::{SplitRule, longest_token};
 
 /// End-of-document tokens of the model families that mosaec reads, the first one found wins.
 const END_TOKENS: [&str; 5] = [
@@ -16,6 +16,9 @@ const END_TOKENS: [&str; 5] = [
     "<|eot_id|>",
 ];
 
+/// Pieces of a part in `encode_in_parts`: half a megabyte, which all cores work on together.
+const PIECES_AT_ONCE: usize = 32;
+
 /// A Hugging Face `tokenizer.json`, without the parts that surprise: no truncation, no padding, and no special token
 /// is ever added (a model that wants one at the front is given it by whoever builds the contexts).
 pub struct Tokenizer {
@@ -25,6 +28,7 @@ pub struct Tokenizer {
     spelling: Spelling,
     max_id: u32,
     end: Option<u32>,
+    longest: Option<usize>,
 }
 
 impl Tokenizer {
@@ -54,6 +58,7 @@ impl Tokenizer {
             end: END_TOKENS.iter().find_map(|token| inner.token_to_id(token)),
             name: name.to_owned(),
             split: SplitRule::of(&json),
+            longest: longest_token(&json),
             spelling: Spelling::of(&json),
             inner,
             max_id,
@@ -109,6 +114,30 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Calls `seen` with the ids of `text`, part by part and in order: together exactly what
+    /// [`encode`](Self::encode) gives. Ends early when `seen` says false.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the tokenizer refuses the text.
+    pub fn encode_in_parts(
+        &self,
+        text: &str,
+        mut seen: impl FnMut(Vec<u32>) -> bool,
+    ) -> Result<bool> {
+        let pieces: Vec<(usize, &str)> = self
+            .split
+            .pieces(text)
+            .into_iter()
+            .map(|p| (0, &text[p]))
+            .collect();
+        for part in pieces.chunks(PIECES_AT_ONCE) {
+            if !seen(self.encode_pieces(part)?.concat()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The text of a sequence of tokens, special tokens included. Bytes that are no UTF-8 become U+FFFD.
     ///
     /// # Errors
@@ -148,6 +177,12 @@ impl Tokenizer {
     /// The token that ends a document, if the tokenizer has one of the known names or was given one.
     pub fn end_token(&self) -> Option<u32> {
         self.end
+    }
+
+    /// The most bytes of text that one token stands for, where that is known: a text of n bytes has at
+    /// least n / that many tokens.
+    pub fn longest_token(&self) -> Option<usize> {
+        self.longest
     }
 
     /// The id of `text` if it is exactly one token when encoded alone.

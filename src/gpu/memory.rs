@@ -4,7 +4,7 @@
 //! A buffer may be reused while recorded work still reads it: the queue runs commands in the order
 //! they were recorded. Only uploads would overtake, and they flush the recorder first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,8 +26,10 @@ pub struct MemoryAccount {
 
 #[derive(Default)]
 struct Shelves {
-    free: HashMap<u64, Vec<(u64, wgpu::Buffer)>>,
-    free_textures: HashMap<u32, Vec<(u64, wgpu::Texture, wgpu::TextureView)>>,
+    /// By size class, then by id. The lowest id is taken first: work that is repeated (the next token,
+    /// the next step) then gets the same buffers again, and with them its bind groups.
+    free: HashMap<u64, BTreeMap<u64, wgpu::Buffer>>,
+    free_textures: HashMap<u32, BTreeMap<u64, (wgpu::Texture, wgpu::TextureView)>>,
     account: MemoryAccount,
     next_id: u64,
 }
@@ -85,7 +87,7 @@ impl Pool {
         }
         let mut textures = 0;
         for (rows, list) in shelves.free_textures.drain() {
-            for (_, texture, _) in list {
+            for (_, (texture, _)) in list {
                 texture.destroy();
                 textures += PooledTexture::bytes(rows);
             }
@@ -100,7 +102,11 @@ impl Pool {
         what: &str,
     ) -> Result<PooledBuffer> {
         let size = size_class(bytes);
-        let reused = self.lock().free.get_mut(&size).and_then(Vec::pop);
+        let reused = self
+            .lock()
+            .free
+            .get_mut(&size)
+            .and_then(BTreeMap::pop_first);
         let (id, buffer) = match reused {
             Some(found) => found,
             None => {
@@ -125,13 +131,17 @@ impl Pool {
     }
 
     fn take_texture(self: &Arc<Self>, device: &wgpu::Device, rows: u32) -> PooledTexture {
-        let reused = self.lock().free_textures.get_mut(&rows).and_then(Vec::pop);
-        let (id, texture, view) = reused.unwrap_or_else(|| {
+        let reused = self
+            .lock()
+            .free_textures
+            .get_mut(&rows)
+            .and_then(BTreeMap::pop_first);
+        let (id, (texture, view)) = reused.unwrap_or_else(|| {
             let (texture, view) = texels::create(device, rows);
             let mut shelves = self.lock();
             shelves.account.held += PooledTexture::bytes(rows);
             shelves.next_id += 1;
-            (shelves.next_id, texture, view)
+            (shelves.next_id, (texture, view))
         });
         let account = &mut self.lock().account;
         account.in_use += PooledTexture::bytes(rows);
@@ -149,12 +159,11 @@ impl Pool {
         let mut shelves = self.lock();
         shelves.account.in_use -= PooledTexture::bytes(texture.rows);
         if let Some(raw) = texture.texture.take() {
-            let entry = (texture.id, raw, texture.view.clone());
             shelves
                 .free_textures
                 .entry(texture.rows)
                 .or_default()
-                .push(entry);
+                .insert(texture.id, (raw, texture.view.clone()));
         }
     }
 }
@@ -241,7 +250,7 @@ impl Drop for PooledBuffer {
                 .free
                 .entry(self.size)
                 .or_default()
-                .push((self.id, buffer));
+                .insert(self.id, buffer);
         }
     }
 }

@@ -40,6 +40,10 @@ use timing::Timing;
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
 
+/// Readback buffers that are kept, and the largest of them: 4 MiB in all at most.
+const KEPT_STAGING: usize = 4;
+const KEPT_STAGING_BYTES: u64 = 1 << 20;
+
 struct Pipelines {
     by_key: HashMap<PipelineKey, (usize, Arc<Pipeline>)>,
 }
@@ -61,6 +65,8 @@ struct Inner {
     pool: Arc<Pool>,
     pipelines: Mutex<Pipelines>,
     recorder: Mutex<Recorder>,
+    /// Buffers for readback that are not in use, the last ones used: (bytes, buffer).
+    staging: Mutex<Vec<(u64, wgpu::Buffer)>>,
     /// The first thing that went wrong asynchronously: device loss, a validation error, memory.
     failure: Arc<Mutex<Option<GpuError>>>,
 }
@@ -165,6 +171,7 @@ impl Gpu {
                 by_key: HashMap::new(),
             }),
             recorder: Mutex::new(recorder),
+            staging: Mutex::default(),
             failure,
         })))
     }
@@ -219,6 +226,11 @@ impl Gpu {
     pub fn recorded(&self) -> (u64, u64) {
         let recorder = lock(&self.0.recorder);
         (recorder.dispatches, recorder.submissions)
+    }
+
+    /// Bind groups made so far. Work that is repeated on the same buffers makes none.
+    pub fn bind_groups(&self) -> u64 {
+        lock(&self.0.recorder).bound
     }
 
     /// The error that came up asynchronously, if any. Readback calls it; long loops may.
@@ -565,11 +577,18 @@ impl Gpu {
             return Ok(Vec::new());
         }
         let inner = &self.0;
-        let staging = inner.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        let kept = {
+            let mut free = lock(&inner.staging);
+            let found = free.iter().position(|(size, _)| *size == bytes);
+            found.map(|i| free.swap_remove(i).1)
+        };
+        let staging = kept.unwrap_or_else(|| {
+            inner.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size: bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
         });
         {
             let mut recorder = lock(&inner.recorder);
@@ -601,6 +620,12 @@ impl Gpu {
         let data = view.to_vec();
         drop(view);
         staging.unmap();
+        // Readbacks that are repeated (logits of each token, metrics) are of one size.
+        if bytes <= KEPT_STAGING_BYTES {
+            let mut free = lock(&inner.staging);
+            free.truncate(KEPT_STAGING - 1);
+            free.insert(0, (bytes, staging));
+        }
         Ok(data)
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Recorder {
     pub(super) timing: Option<Timing>,
     pub(super) dispatches: u64,
     pub(super) submissions: u64,
+    /// Bind groups made so far: what the cache did not have.
+    pub(super) bound: u64,
 }
 
 impl Recorder {
@@ -55,6 +57,7 @@ impl Recorder {
             timing: None,
             dispatches: 0,
             submissions: 0,
+            bound: 0,
         }
     }
 
@@ -107,7 +110,7 @@ impl Recorder {
         if self.groups.len() >= CACHED_GROUPS {
             self.groups.clear();
         }
-        let uniform = &self.uniform;
+        let (uniform, bound) = (&self.uniform, &mut self.bound);
         let group = self.groups.entry(key).or_insert_with(|| {
             let mut entries = vec![wgpu::BindGroupEntry {
                 binding: 0,
@@ -136,6 +139,7 @@ impl Recorder {
                     resource,
                 });
             }
+            *bound += 1;
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &pipeline.layout,

@@ -10,4 +10,4 @@ pub mod stream;
 pub use buffer::{ShuffleBuffer, Units};
 pub use capture::{Site, capture, contexts_at_once};
 pub use error::{HarvestError, Result};
-pub use stream::ModelUnits;
+pub use stream::{ModelUnits, Text};

@@ -6,8 +6,62 @@ use super::buffer::Units;
 use super::capture::{Site, capture, contexts_at_once};
 use super::error::Result;
 use crate::data::Contexts;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::data::TokensAhead;
 use crate::gpu::{Gpu, Tensor};
 use crate::model::{Model, Tokens};
+
+/// Contexts to run: all there, or still arriving.
+pub enum Text {
+    /// All there.
+    Whole(Rc<Contexts>),
+    /// From a thread that encodes them meanwhile.
+    #[cfg(not(target_arch = "wasm32"))]
+    Ahead(TokensAhead),
+}
+
+impl Text {
+    fn len(&self) -> usize {
+        match self {
+            Text::Whole(contexts) => contexts.len(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Text::Ahead(ahead) => ahead.len(),
+        }
+    }
+
+    fn context(&self) -> usize {
+        match self {
+            Text::Whole(contexts) => contexts.context(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Text::Ahead(ahead) => ahead.context(),
+        }
+    }
+
+    /// Tokens of contexts `first .. first + count`.
+    fn get(&mut self, first: usize, count: usize) -> Result<&[u32]> {
+        match self {
+            Text::Whole(contexts) => {
+                let seq = contexts.context();
+                Ok(&contexts.tokens()[first * seq..(first + count) * seq])
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            Text::Ahead(ahead) => Ok(ahead.get(first, count)?),
+        }
+    }
+}
+
+impl From<Rc<Contexts>> for Text {
+    fn from(contexts: Rc<Contexts>) -> Self {
+        Text::Whole(contexts)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl From<TokensAhead> for Text {
+    fn from(ahead: TokensAhead) -> Self {
+        Text::Ahead(ahead)
+    }
+}
 
 /// Called with the tokens that have gone through the model so far.
 pub type OnTokens = Box<dyn FnMut(u64)>;
@@ -15,7 +69,7 @@ pub type OnTokens = Box<dyn FnMut(u64)>;
 /// The model and text as units of activations at one site.
 pub struct ModelUnits {
     model: Rc<Model>,
-    contexts: Rc<Contexts>,
+    text: Text,
     site: Site,
     width: usize,
     at_once: usize,
@@ -24,17 +78,21 @@ pub struct ModelUnits {
 }
 
 impl ModelUnits {
-    /// Every token of `contexts` at `site`.
+    /// Every token of `text` at `site`.
     ///
     /// # Errors
-    /// A hook the model does not have, tokens past its vocabulary, contexts longer than it allows.
-    pub fn new(model: Rc<Model>, contexts: Rc<Contexts>, site: Site) -> Result<Self> {
-        contexts.check_ids(model.config().vocab)?;
+    /// A hook the model does not have, tokens past its vocabulary (of a text that is still arriving,
+    /// when they do), contexts longer than it allows.
+    pub fn new(model: Rc<Model>, text: impl Into<Text>, site: Site) -> Result<Self> {
+        let text = text.into();
+        if let Text::Whole(contexts) = &text {
+            contexts.check_ids(model.config().vocab)?;
+        }
         Ok(Self {
             width: site.width(&model)?,
-            at_once: contexts_at_once(contexts.context()),
+            at_once: contexts_at_once(text.context()),
             model,
-            contexts,
+            text,
             site,
             done: 0,
             on_tokens: None,
@@ -51,12 +109,12 @@ impl ModelUnits {
 
 impl Units for ModelUnits {
     fn len(&self) -> usize {
-        self.contexts.len().div_ceil(self.at_once)
+        self.text.len().div_ceil(self.at_once)
     }
 
     fn rows(&self, unit: usize) -> usize {
         let first = unit * self.at_once;
-        self.at_once.min(self.contexts.len() - first) * self.contexts.context()
+        self.at_once.min(self.text.len() - first) * self.text.context()
     }
 
     fn width(&self) -> usize {
@@ -64,9 +122,9 @@ impl Units for ModelUnits {
     }
 
     fn load(&mut self, gpu: &Gpu, unit: usize, buffer: &Tensor, at: usize) -> Result<()> {
-        let seq = self.contexts.context();
-        let (first, rows) = (unit * self.at_once * seq, self.rows(unit));
-        let tokens = Tokens::new(&self.contexts.tokens()[first..first + rows], seq)?;
+        let seq = self.text.context();
+        let (first, rows) = (unit * self.at_once, self.rows(unit));
+        let tokens = Tokens::new(self.text.get(first, rows / seq)?, seq)?;
         for activations in capture(gpu, &self.model, &tokens, &[self.site])? {
             gpu.copy(&activations, 0, buffer, at * self.width, activations.len())?;
         }

@@ -10,7 +10,9 @@ use super::hooks::{BlockHook, HookPoint};
 use super::parameters::{Block, Norm};
 use crate::gpu::{Gpu, GpuError, Tensor};
 use crate::ops::activation::activation;
-use crate::ops::combine::add;
+use crate::ops::add_norm::{add_norm, pays};
+use crate::ops::combine::{add, add_three};
+use crate::ops::gather_rows::gather_rows;
 
 /// Token ids of equally long contexts, `[batch, seq]`.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,9 @@ pub enum Want {
     /// The residual stream after the last block, `[batch, seq, d_model]`, before the final norm:
     /// what [`Model::loss`] and [`Model::logits`] take.
     Residual,
+    /// The same at the last position of each context only, `[batch, 1, d_model]`. The last block does
+    /// less for it where it has no hooks.
+    LastResidual,
     /// Logits, `[batch, seq, vocab]`; only where they fit into one tensor.
     Logits,
 }
@@ -75,11 +80,44 @@ impl<E: Into<ModelError>> From<E> for Halt {
     }
 }
 
+/// The residual stream somewhere, and its norm where one kernel made both.
+pub(super) struct Stream {
+    x: Tensor,
+    normed: Option<Tensor>,
+}
+
+impl From<Tensor> for Stream {
+    fn from(x: Tensor) -> Self {
+        Stream { x, normed: None }
+    }
+}
+
+/// The last position of each context, `[batch, 1, d]` of `x` (`[batch, seq, d]`).
+pub(super) fn last_rows(gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
+    let &[batch, seq, d] = x.shape() else {
+        return Ok(x.clone());
+    };
+    if seq == 1 {
+        return Ok(x.clone());
+    }
+    let out = gpu.f32(&[batch, 1, d])?;
+    if batch == 1 {
+        gpu.copy(x, (seq - 1) * d, &out, 0, d)?;
+        return Ok(out);
+    }
+    let index: Vec<u32> = (1..=batch).map(|b| (b * seq - 1) as u32).collect();
+    let index = gpu.upload_u32(&index, &[batch])?;
+    gather_rows(gpu, &x.reshape(&[batch * seq, d])?, 0, &index, &out)?;
+    Ok(out)
+}
+
 /// One pass: where its hooks are, and how far it goes.
 pub(super) struct Pass<'p, 'h> {
     pub(super) gpu: &'p Gpu,
     pub(super) model: &'p Model,
     pub(super) past: Option<&'p mut KvCache>,
+    /// Only the last position of each context is wanted, but for what hooks see.
+    pub(super) ends: bool,
     hooks: &'p mut Hooks<'h>,
     points: Vec<HookPoint>,
     want: Want,
@@ -109,6 +147,7 @@ impl<'p, 'h> Pass<'p, 'h> {
             gpu,
             model,
             past: None,
+            ends: want == Want::LastResidual,
             hooks,
             points,
             want,
@@ -120,7 +159,7 @@ impl<'p, 'h> Pass<'p, 'h> {
     }
 
     /// Whether anything at or after `point` is wanted.
-    fn wanted(&self, point: HookPoint) -> bool {
+    pub(super) fn wanted(&self, point: HookPoint) -> bool {
         self.want != Want::Nothing || self.points.last().is_some_and(|last| *last >= point)
     }
 
@@ -130,7 +169,7 @@ impl<'p, 'h> Pass<'p, 'h> {
         if self.hooked(point) {
             let edited;
             (value, edited) = self.hooks.run(self.gpu, point, value)?;
-            if edited && point == HookPoint::FinalNormalized && self.want == Want::Residual {
+            if edited && point == HookPoint::FinalNormalized && self.stops_before_norm() {
                 return Err(ModelError::EditLost { point }.into());
             }
         }
@@ -138,6 +177,10 @@ impl<'p, 'h> Pass<'p, 'h> {
             return Err(Halt::Done);
         }
         Ok(value)
+    }
+
+    fn stops_before_norm(&self) -> bool {
+        matches!(self.want, Want::Residual | Want::LastResidual)
     }
 
     /// A norm with its hook.
@@ -156,18 +199,23 @@ impl<'p, 'h> Pass<'p, 'h> {
         let (batch, seq) = (tokens.batch(), tokens.seq());
         let shape = [batch, seq, model.config.d_model];
         let index = gpu.upload_u32(tokens.ids(), &[tokens.ids().len()])?;
-        let embed = model.embed.gather(gpu, &index)?.reshape(&shape)?;
-        let embed = self.at(HookPoint::Embed, embed)?;
-        let Some(table) = &model.positions else {
-            return Ok(embed);
-        };
         let hooked = self.hooked(HookPoint::PosEmbed);
         // Without a hook one context's positions serve the whole batch.
         let times = if hooked { batch } else { 1 };
-        let index: Vec<u32> = (0..times)
-            .flat_map(|_| start as u32..(start + seq) as u32)
-            .collect();
-        let index = gpu.upload_u32(&index, &[times * seq])?;
+        // Uploads submit what is recorded, so both come before the first dispatch.
+        let positions = match &model.positions {
+            None => None,
+            Some(table) => {
+                let each = start as u32..(start + seq) as u32;
+                let all: Vec<u32> = (0..times).flat_map(|_| each.clone()).collect();
+                Some((table, gpu.upload_u32(&all, &[times * seq])?))
+            }
+        };
+        let embed = model.embed.gather(gpu, &index)?.reshape(&shape)?;
+        let embed = self.at(HookPoint::Embed, embed)?;
+        let Some((table, index)) = positions else {
+            return Ok(embed);
+        };
         let mut positions = table.gather(gpu, &index)?;
         if hooked {
             positions = self.at(HookPoint::PosEmbed, positions.reshape(&shape)?)?;
@@ -175,52 +223,120 @@ impl<'p, 'h> Pass<'p, 'h> {
         Ok(add(gpu, &embed, &positions)?)
     }
 
-    /// Blocks `first` and up on `x` (`[batch, seq, d_model]`, the stream that enters `first`).
-    pub(super) fn blocks(&mut self, first: usize, x: Tensor) -> Result<Tensor, Halt> {
-        let model = self.model;
-        let mut x = x;
-        for (layer, block) in model.blocks.iter().enumerate().skip(first) {
-            x = self.at(HookPoint::resid_pre(layer), x)?;
-            x = self.block(layer, block, x)?;
-            x = self.at(HookPoint::resid_post(layer), x)?;
+    /// The sum of `terms`, and where nothing in `between` has a hook its norm in the same pass.
+    fn join(&self, terms: &[Tensor], between: &[HookPoint], norm: &Norm) -> Result<Stream, Halt> {
+        let gpu = self.gpu;
+        let terms: Vec<&Tensor> = terms.iter().collect();
+        let hooked = between.iter().any(|point| self.hooked(*point));
+        if !hooked && pays(gpu, terms[0].cols()) {
+            let (x, normed) = add_norm(gpu, &terms, &norm.affine())?;
+            return Ok(Stream {
+                x,
+                normed: Some(normed),
+            });
         }
-        if let Some(past) = &mut self.past {
-            past.advance(x.shape()[1]);
-        }
-        Ok(x)
+        self.sum(&terms)
     }
 
-    fn block(&mut self, layer: usize, block: &Block, x: Tensor) -> Result<Tensor, Halt> {
+    fn sum(&self, terms: &[&Tensor]) -> Result<Stream, Halt> {
+        let gpu = self.gpu;
+        Ok(Stream::from(match terms {
+            [a, b, c] => add_three(gpu, a, b, c)?,
+            [a, b] => add(gpu, a, b)?,
+            _ => terms[0].clone(),
+        }))
+    }
+
+    /// Whether attention of block `layer` is needed: the MLP of a parallel block is not behind it.
+    fn attends(&self, layer: usize) -> bool {
+        let at = |hook| HookPoint::Block(layer, hook);
+        let for_attention = at(BlockHook::Ln1Normalized)..=at(BlockHook::AttnOut);
+        !self.model.config.parallel_residual
+            || self.wanted(at(BlockHook::ResidPost))
+            || self.points.iter().any(|p| for_attention.contains(p))
+    }
+
+    /// Blocks `first` and up on `x` (`[batch, seq, d_model]`, the stream that enters `first`).
+    pub(super) fn blocks(&mut self, first: usize, x: Tensor) -> Result<Stream, Halt> {
+        let model = self.model;
+        let seq = x.shape()[1];
+        let mut stream = Stream::from(x);
+        for (layer, block) in model.blocks.iter().enumerate().skip(first) {
+            stream.x = self.at(HookPoint::resid_pre(layer), stream.x)?;
+            let terms = self.block(layer, block, stream)?;
+            let post = HookPoint::resid_post(layer);
+            stream = match model.blocks.get(layer + 1) {
+                Some(next) => {
+                    let ln1 = HookPoint::Block(layer + 1, BlockHook::Ln1Normalized);
+                    let between = [post, HookPoint::resid_pre(layer + 1), ln1];
+                    if self.attends(layer + 1) && self.wanted(ln1) {
+                        self.join(&terms, &between, &next.ln1)?
+                    } else {
+                        self.sum(&terms.iter().collect::<Vec<_>>())?
+                    }
+                }
+                None if self.stops_before_norm() => self.sum(&terms.iter().collect::<Vec<_>>())?,
+                None => {
+                    let between = [post, HookPoint::FinalNormalized];
+                    if self.wanted(HookPoint::FinalNormalized) {
+                        self.join(&terms, &between, &model.ln_final)?
+                    } else {
+                        self.sum(&terms.iter().collect::<Vec<_>>())?
+                    }
+                }
+            };
+            stream.x = self.at(post, stream.x)?;
+        }
+        if let Some(past) = &mut self.past {
+            past.advance(seq);
+        }
+        Ok(stream)
+    }
+
+    /// What the stream that leaves the block is the sum of.
+    fn block(&mut self, layer: usize, block: &Block, stream: Stream) -> Result<Vec<Tensor>, Halt> {
         let gpu = self.gpu;
         let at = |hook| HookPoint::Block(layer, hook);
         let parallel = self.model.config.parallel_residual;
-        // In a parallel block the MLP does not need attention.
-        let for_attention = at(BlockHook::Ln1Normalized)..=at(BlockHook::AttnOut);
-        let attend = !parallel
-            || self.wanted(at(BlockHook::ResidPost))
-            || self
-                .points
-                .iter()
-                .any(|point| for_attention.contains(point));
-        let attn_out = if attend {
-            let normed = self.norm(&block.ln1, at(BlockHook::Ln1Normalized), &x)?;
-            let out = attention::attend(self, layer, block, &normed)?;
-            Some(self.at(at(BlockHook::AttnOut), out)?)
-        } else {
-            None
+        let Stream { mut x, normed } = stream;
+        let mut attn_out = None;
+        let last = layer + 1 == self.model.blocks.len();
+        // The last block need not go on with positions that nobody reads.
+        let ends = self.ends && last && self.points.last().is_none_or(|p| *p < at(BlockHook::Q));
+        if self.attends(layer) {
+            let normed = match normed {
+                Some(normed) => normed,
+                None => self.norm(&block.ln1, at(BlockHook::Ln1Normalized), &x)?,
+            };
+            let out = attention::attend(self, layer, block, &normed, ends)?;
+            attn_out = Some(self.at(at(BlockHook::AttnOut), out)?);
+        }
+        if ends {
+            x = last_rows(gpu, &x)?;
+        }
+        let (mid, normed) = match &attn_out {
+            Some(out) if !parallel => {
+                let between = [at(BlockHook::ResidMid), at(BlockHook::Ln2Normalized)];
+                let terms = [x, out.clone()];
+                let mid = if self.wanted(at(BlockHook::Ln2Normalized)) {
+                    self.join(&terms, &between, &block.ln2)?
+                } else {
+                    self.sum(&[&terms[0], &terms[1]])?
+                };
+                (self.at(at(BlockHook::ResidMid), mid.x)?, mid.normed)
+            }
+            _ => (x, None),
         };
-        let mid = match &attn_out {
-            Some(out) if !parallel => self.at(at(BlockHook::ResidMid), add(gpu, &x, out)?)?,
-            _ => x.clone(),
+        let normed = match normed {
+            Some(normed) => normed,
+            None => self.norm(&block.ln2, at(BlockHook::Ln2Normalized), &mid)?,
         };
-        let normed = self.norm(&block.ln2, at(BlockHook::Ln2Normalized), &mid)?;
         let mlp_out = self.mlp(layer, block, &normed)?;
         let mlp_out = self.at(at(BlockHook::MlpOut), mlp_out)?;
-        let out = match attn_out {
-            Some(attn_out) if parallel => add(gpu, &add(gpu, &mlp_out, &attn_out)?, &x)?,
-            _ => add(gpu, &mlp_out, &mid)?,
-        };
-        Ok(out)
+        Ok(match attn_out {
+            Some(attn_out) if parallel => vec![mlp_out, attn_out, mid],
+            _ => vec![mlp_out, mid],
+        })
     }
 
     fn mlp(&mut self, layer: usize, block: &Block, x: &Tensor) -> Result<Tensor, Halt> {
@@ -238,22 +354,28 @@ impl<'p, 'h> Pass<'p, 'h> {
     }
 
     /// The final norm with its hook.
-    pub(super) fn final_norm(&mut self, x: &Tensor) -> Result<Tensor, Halt> {
+    pub(super) fn final_norm(&mut self, stream: &Stream) -> Result<Tensor, Halt> {
         let model = self.model;
-        self.norm(&model.ln_final, HookPoint::FinalNormalized, x)
+        if let Some(normed) = &stream.normed {
+            return Ok(normed.clone());
+        }
+        self.norm(&model.ln_final, HookPoint::FinalNormalized, &stream.x)
     }
 
     /// Everything after the embedding, from block `first` on.
     fn finish(&mut self, first: usize, x: Tensor) -> Result<Tensor, Halt> {
-        let x = self.blocks(first, x)?;
-        if self.want == Want::Residual && !self.hooked(HookPoint::FinalNormalized) {
-            return Ok(x);
+        let stream = self.blocks(first, x)?;
+        if !self.stops_before_norm() {
+            let normed = self.final_norm(&stream)?;
+            return Ok(self.model.unembed(self.gpu, &normed)?);
         }
-        let normed = self.final_norm(&x)?;
-        if self.want == Want::Residual {
-            return Ok(x);
+        if self.hooked(HookPoint::FinalNormalized) {
+            self.final_norm(&stream)?;
         }
-        Ok(self.model.unembed(self.gpu, &normed)?)
+        if self.want == Want::LastResidual {
+            return Ok(last_rows(self.gpu, &stream.x)?);
+        }
+        Ok(stream.x)
     }
 }
 

@@ -7,6 +7,7 @@ use super::forward::{Halt, Pass, Tokens, Want};
 use super::hooks::HookPoint;
 use crate::data::CounterRng;
 use crate::gpu::{Gpu, Tensor};
+use crate::ops::attention_fused::Layout;
 
 /// Keeps sampling apart from other users of the same seed.
 const STREAM: u64 = 0x6765_6e65_7261_7465;
@@ -97,8 +98,9 @@ impl Sampling {
 
 /// Keys (after rotation) and values of every layer, for one context.
 pub struct KvCache {
-    /// Per layer, each `[1, capacity, kv_heads, d_head]`.
+    /// Per layer, each `[1, kv_heads, capacity, d_head]`.
     layers: Vec<(Tensor, Tensor)>,
+    layout: Layout,
     capacity: usize,
     len: usize,
 }
@@ -116,12 +118,15 @@ impl KvCache {
                 limit: config.max_positions,
             });
         }
-        let shape = [1, capacity, config.n_kv_heads, config.d_head];
+        // Made once: a table that grows on the way would be an upload in the middle of a token.
+        model.rotations(gpu, capacity)?;
+        let shape = [1, config.n_kv_heads, capacity, config.d_head];
         let layers = (0..config.n_layers)
             .map(|_| Ok((gpu.zeros(&shape)?, gpu.zeros(&shape)?)))
             .collect::<Result<_>>()?;
         Ok(Self {
             layers,
+            layout: Layout::by_head(capacity, config.n_kv_heads, config.d_head),
             capacity,
             len: 0,
         })
@@ -142,19 +147,14 @@ impl KvCache {
         self.capacity
     }
 
-    /// Writes new keys and values behind those of `layer`, and returns all.
-    pub(super) fn append(
-        &self,
-        gpu: &Gpu,
-        layer: usize,
-        k: &Tensor,
-        v: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let (keys, values) = &self.layers[layer];
-        let row = keys.len() / self.capacity;
-        gpu.copy(k, 0, keys, self.len * row, k.len())?;
-        gpu.copy(v, 0, values, self.len * row, v.len())?;
-        Ok((keys.clone(), values.clone()))
+    /// Where its keys and values lie.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Keys and values of `layer`.
+    pub(super) fn layer(&self, layer: usize) -> (Tensor, Tensor) {
+        self.layers[layer].clone()
     }
 
     pub(super) fn advance(&mut self, positions: usize) {
@@ -186,12 +186,14 @@ impl Model {
         }
         let mut pass = Pass::new(gpu, self, hooks, Want::Logits, HookPoint::Embed)?;
         pass.past = Some(cache);
+        pass.ends = true;
         let outcome = pass
             .embed(&tokens, start)
             .and_then(|x| pass.blocks(0, x))
-            .and_then(|x| pass.final_norm(&x));
+            .and_then(|stream| pass.final_norm(&stream));
         match outcome {
-            Ok(normed) => self.unembed_rows(gpu, &normed, ids.len() - 1, 1),
+            // A hook of the last block or of the final norm makes them see every position.
+            Ok(normed) => self.unembed_rows(gpu, &normed, normed.rows() - 1, 1),
             Err(Halt::Failed(e)) => Err(e),
             // Logits are wanted, so no pass ends early.
             Err(Halt::Done) => Err(ModelError::TokenCount { found: 0, seq: 0 }),

@@ -5,8 +5,10 @@ use super::error::Result;
 use super::names::{BlockSource, LinearSource, NormSource};
 use super::weights::Weights;
 use crate::gpu::{Gpu, Tensor};
+use crate::ops::add_norm::Affine;
 use crate::ops::gather_rows::gather_rows;
-use crate::ops::matmul::{Product, View, matmul};
+use crate::ops::matmul::{Product, View};
+use crate::ops::matvec::matvec;
 use crate::ops::norm::{NormKind, norm};
 use crate::ops::scale_columns::scale_columns;
 
@@ -134,7 +136,7 @@ impl Linear {
                 },
                 ..plain.half()
             };
-            matmul(gpu, &product, x, &part.weight, part.bias.as_ref(), &out)?;
+            matvec(gpu, &product, x, &part.weight, part.bias.as_ref(), &out)?;
         }
         Ok(out)
     }
@@ -185,6 +187,16 @@ impl Norm {
             Some(&self.weight),
             self.bias.as_ref(),
         )?)
+    }
+
+    /// The whole norm, for `add_norm`.
+    pub(super) fn affine(&self) -> Affine<'_> {
+        Affine {
+            kind: self.kind,
+            eps: self.eps,
+            weight: Some(&self.weight),
+            bias: self.bias.as_ref(),
+        }
     }
 
     /// What `hook_normalized` sees: of a LayerNorm all of it, of an RMSNorm the part before its weight.
@@ -323,7 +335,7 @@ impl Sharded {
                 },
                 ..plain.half()
             };
-            matmul(gpu, &product, x, table, None, &out)?;
+            matvec(gpu, &product, x, table, None, &out)?;
         }
         Ok(out)
     }

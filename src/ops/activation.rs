@@ -8,7 +8,16 @@ use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("activation", lib: ["grid"]);
+pub static KERNEL: Kernel = kernel!("activation", lib: ["grid"], variants: &[
+    &[("KIND", 0.0), ("GATED", 0.0)],
+    &[("KIND", 1.0), ("GATED", 0.0)],
+    &[("KIND", 2.0), ("GATED", 0.0)],
+    &[("KIND", 3.0), ("GATED", 0.0)],
+    &[("KIND", 0.0), ("GATED", 1.0)],
+    &[("KIND", 1.0), ("GATED", 1.0)],
+    &[("KIND", 2.0), ("GATED", 1.0)],
+    &[("KIND", 3.0), ("GATED", 1.0)],
+]);
 
 /// Activation functions, by what Hugging Face calls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +37,6 @@ pub enum Activation {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     total: u32,
-    kind: u32,
-    gated: u32,
 }
 
 /// `f(x) * factor` (or `f(x)`), a new tensor of x's shape.
@@ -48,11 +55,19 @@ pub fn activation(
     let out = gpu.f32(x.shape())?;
     let params = Params {
         total: x.len() as u32,
-        kind: kind as u32,
-        gated: u32::from(factor.is_some()),
     };
+    let constants = [
+        ("KIND", f64::from(kind as u32)),
+        ("GATED", f64::from(u8::from(factor.is_some()))),
+    ];
     let tensors = [x, factor.unwrap_or(x), &out];
-    gpu.dispatch(&KERNEL, &[], &params, &tensors, element_grid(x.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &constants,
+        &params,
+        &tensors,
+        element_grid(x.len()),
+    )?;
     Ok(out)
 }
 

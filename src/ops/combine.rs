@@ -8,7 +8,9 @@ use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"]);
+pub static KERNEL: Kernel = kernel!("combine", lib: ["grid"], variants: &[
+    &[("FORM", 0.0)], &[("FORM", 1.0)], &[("FORM", 2.0)],
+]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -32,6 +34,7 @@ pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Resu
             expected: format!("a size that divides {:?}", a.shape()),
         });
     }
+    let form = if a.len() == b.len() { 0.0 } else { 1.0 };
     let out = gpu.f32(a.shape())?;
     let params = Params {
         total: a.len() as u32,
@@ -39,7 +42,38 @@ pub fn combine(gpu: &Gpu, alpha: f32, a: &Tensor, beta: f32, b: &Tensor) -> Resu
         alpha,
         beta,
     };
-    gpu.dispatch(&KERNEL, &[], &params, &[a, b, &out], element_grid(a.len()))?;
+    gpu.dispatch(
+        &KERNEL,
+        &[("FORM", form)],
+        &params,
+        &[a, b, a, &out],
+        element_grid(a.len()),
+    )?;
+    Ok(out)
+}
+
+/// `(a + b) + c`, three tensors of one size, with the bits of adding one after another.
+///
+/// # Errors
+/// Sizes that differ, or out of memory.
+pub fn add_three(gpu: &Gpu, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
+    for (name, t) in [("b", b), ("c", c)] {
+        t.expect_len("add_three", name, a.len())?;
+    }
+    let out = gpu.f32(a.shape())?;
+    let params = Params {
+        total: a.len() as u32,
+        period: a.len() as u32,
+        alpha: 1.0,
+        beta: 1.0,
+    };
+    gpu.dispatch(
+        &KERNEL,
+        &[("FORM", 2.0)],
+        &params,
+        &[a, b, c, &out],
+        element_grid(a.len()),
+    )?;
     Ok(out)
 }
 
@@ -71,6 +105,13 @@ pub fn reference(alpha: f32, a: &[f32], beta: f32, b: &[f32]) -> Vec<f64> {
 
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
+    let three = Case::new(KERNEL.name, "700 values, three terms", 1e-6, |gpu| {
+        let v = [1, 2, 3].map(|seed| values(seed, 700));
+        let up = |v: &[f32]| gpu.upload(v, &[700]);
+        let out = add_three(gpu, &up(&v[0])?, &up(&v[1])?, &up(&v[2])?)?;
+        let sum = |i: usize| v.iter().map(|v| f64::from(v[i])).sum();
+        Ok(vec![(out, (0..700).map(sum).collect())])
+    });
     [(1, 1), (600, 600), (21 * 37, 37)]
         .into_iter()
         .map(|(n, period)| {
@@ -91,5 +132,6 @@ pub fn cases() -> Vec<Case> {
                 },
             )
         })
+        .chain([three])
         .collect()
 }

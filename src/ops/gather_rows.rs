@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values, wide};
-use super::element_grid;
+use super::fold;
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -40,13 +40,7 @@ pub fn gather_rows(
         first: first as u32,
         count: table.rows() as u32,
     };
-    gpu.dispatch(
-        &KERNEL,
-        &[],
-        &params,
-        &[table, index, out],
-        element_grid(rows * cols),
-    )
+    gpu.dispatch(&KERNEL, &[], &params, &[table, index, out], fold(rows))
 }
 
 /// The same in f64 on the CPU.
@@ -67,6 +61,8 @@ pub fn cases() -> Vec<Case> {
         (5usize, 3usize, 9usize, 0usize),
         (70, 37, 21, 4),
         (1, 128, 1, 0),
+        // A grid that folds.
+        (70_000, 2, 100, 0),
     ]
     .into_iter()
     .map(|(rows, cols, count, first)| {

@@ -4,6 +4,8 @@
 
 pub mod activation;
 pub mod adam;
+pub mod add_norm;
+pub mod attention_fused;
 pub mod cases;
 pub mod clip_features;
 pub mod clip_scale;
@@ -21,6 +23,7 @@ pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_texel;
 pub mod matmul_uniform;
+pub mod matvec;
 pub mod norm;
 pub mod project_rows;
 pub mod reconstruction_stats;
@@ -70,6 +73,13 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul_uniform::NN,
     &matmul_uniform::NN_NARROW,
     &to_half::KERNEL,
+    &matvec::KERNEL,
+    &matvec::LANE,
+    &attention_fused::KERNEL,
+    &attention_fused::LANE,
+    &attention_fused::ONE,
+    &add_norm::KERNEL,
+    &add_norm::LANE,
     &transpose::KERNEL,
     &gather_rows::KERNEL,
     &norm::KERNEL,

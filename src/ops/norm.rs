@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::add_norm::{Affine, by_groups, by_lanes, lanes_fit};
 use super::cases::{Case, values, wide};
 use super::fold;
 use crate::gpu::{DType, Gpu, Kernel, Result, Tensor};
@@ -49,7 +50,33 @@ pub fn norm(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
+    let lanes = lanes_fit(gpu, x.cols());
+    if lanes || (!gpu.is_software() && kind != NormKind::Center) {
+        check(x, weight, bias)?;
+        let affine = Affine {
+            kind,
+            eps,
+            weight,
+            bias,
+        };
+        let (unused, out) = (gpu.f32(&[4])?, gpu.f32(x.shape())?);
+        let weights = [weight.unwrap_or(x), bias.unwrap_or(x)];
+        // The kernels of `add_norm`: a norm has the same bits, whichever way its input came about.
+        let run = if lanes { by_lanes } else { by_groups };
+        run(gpu, [x, x, x], 1, &affine, weights, &unused, &out)?;
+        return Ok(out);
+    }
     norm_by(gpu, gpu.is_software(), kind, eps, x, weight, bias)
+}
+
+fn check(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<()> {
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t {
+            t.expect_len("norm", name, x.cols())?;
+            t.expect_dtype("norm", name, DType::F32)?;
+        }
+    }
+    x.expect_dtype("norm", "x", DType::F32)
 }
 
 /// As [`norm`], by the kernel with a lane per row or by the one with a workgroup per row.
@@ -65,13 +92,7 @@ pub fn norm_by(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
-    for (name, t) in [("weight", weight), ("bias", bias)] {
-        if let Some(t) = t {
-            t.expect_len("norm", name, x.cols())?;
-            t.expect_dtype("norm", name, DType::F32)?;
-        }
-    }
-    x.expect_dtype("norm", "x", DType::F32)?;
+    check(x, weight, bias)?;
     let out = gpu.f32(x.shape())?;
     let params = Params {
         rows: x.rows() as u32,
