@@ -85,8 +85,10 @@ impl ModelUnits {
     /// when they do), contexts longer than it allows.
     pub fn new(model: Rc<Model>, text: impl Into<Text>, site: Site) -> Result<Self> {
         let text = text.into();
-        if let Text::Whole(contexts) = &text {
-            contexts.check_ids(model.config().vocab)?;
+        match &text {
+            Text::Whole(contexts) => contexts.check_ids(model.config().vocab)?,
+            #[cfg(not(target_arch = "wasm32"))]
+            Text::Ahead(_) => {}
         }
         Ok(Self {
             width: site.width(&model)?,

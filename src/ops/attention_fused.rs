@@ -94,7 +94,13 @@ const MAX_D_HEAD: usize = 256;
 const FEW: usize = 2;
 /// A dispatch is not to take longer than about 100 ms. Multiply-adds of a dispatch: at 10 GFLOP/s (a
 /// software adapter on two cores) and at 500 GFLOP/s (a slow GPU).
-const WORK: [usize; 2] = [500_000_000, 25_000_000_000];
+const WORK: [f64; 2] = [5e8, 2.5e10];
+
+/// How many parts of `each` multiply-adds are [`WORK`]: 1 to `all`.
+fn parts(work: f64, each: f64, all: usize) -> usize {
+    // A cast of a float saturates.
+    ((work / each.max(1.0)) as usize).clamp(1, all)
+}
 
 /// Where keys and values lie, in elements from one to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,9 +269,9 @@ fn by_tiles(
     };
     let chunks = [("CHUNKS", s.d_head.div_ceil(32) as f64)];
     // A dispatch takes as many contexts as stay short, and of a single one as many heads.
-    let each = (2 * s.seq * (s.start + s.seq) * s.d_head).max(1);
-    let contexts = (WORK[1] / (each * s.heads)).clamp(1, 65_535).min(s.batch);
-    let heads = (WORK[1] / (each * contexts)).clamp(1, s.heads);
+    let each = 2.0 * (s.seq * s.d_head) as f64 * (s.start + s.seq) as f64;
+    let contexts = parts(WORK[1], each * s.heads as f64, s.batch.min(65_535));
+    let heads = parts(WORK[1], each * contexts as f64, s.heads);
     for context0 in (0..s.batch).step_by(contexts) {
         for head0 in (0..s.heads).step_by(heads) {
             params.context0 = context0 as u32;
@@ -393,9 +399,9 @@ fn by_windows(
             }
             let Some(state) = &state else { continue };
             // Heads share the dispatch as far as that stays short.
-            let each = 2 * s.seq * piece.count * s.d_head;
+            let each = 2.0 * (s.seq * s.d_head) as f64 * piece.count as f64;
             let heads = piece.heads * group;
-            let step = (WORK[0] / each.max(1)).clamp(1, heads);
+            let step = parts(WORK[0], each, heads);
             for head0 in (0..heads).step_by(step) {
                 let head = piece.head * group + head0;
                 // The window is that of the first key head of the piece.
