@@ -53,10 +53,12 @@ pub(super) struct PooledBuffer {
     texels: Mutex<Option<(u64, Arc<PooledTexture>)>>,
 }
 
-/// Eight classes between two powers of two: at most an eighth is wasted.
+/// Eight classes between two powers of two: at most an eighth is wasted; of large buffers, which make up
+/// the peak, at most a thirty-second.
 pub(super) fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(256);
-    let step = (bytes.next_power_of_two() / 16).max(256);
+    let share = if bytes > 1 << 20 { 64 } else { 16 };
+    let step = (bytes.next_power_of_two() / share).max(256);
     bytes.div_ceil(step) * step
 }
 

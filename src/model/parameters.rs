@@ -26,6 +26,11 @@ const TOO_LARGE: &str =
 /// 768 x 512, 5 on 768 x 2048 and the nt kernel 1.6 (two cores, llvmpipe).
 const SOFTWARE_BLOCK: usize = 512;
 
+/// Whether a map of `d_in` inputs is kept `[in, out]`. Products over texels take any width as it is.
+fn turned(gpu: &Gpu, d_in: usize) -> bool {
+    d_in > WIDE && !gpu.has_lanes()
+}
+
 /// A row-major matrix, element by element.
 fn fill(rows: usize, cols: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut values = Vec::with_capacity(rows * cols);
@@ -55,7 +60,7 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn load(gpu: &Gpu, weights: &Weights, source: &LinearSource) -> Result<Self> {
         let (d_in, d_out) = (source.d_in, source.d_out);
-        let wide = d_in > WIDE;
+        let wide = turned(gpu, d_in);
         let stored = weights.read(&source.weight, &source.shape())?;
         let stride = source.stored_out();
         let at = |row: usize, col: usize| {
@@ -285,7 +290,7 @@ impl Sharded {
     /// Makes [`Sharded::products`] fast. On a software adapter and with wide rows that takes a second
     /// copy of the table, in the layout of the nn kernel.
     pub(super) fn for_products(mut self, gpu: &Gpu, weights: &Weights, name: &str) -> Result<Self> {
-        if !gpu.is_software() || self.cols <= WIDE {
+        if !gpu.is_software() || !turned(gpu, self.cols) {
             return Ok(self);
         }
         let (rows, cols) = (self.rows, self.cols);
