@@ -21,10 +21,28 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 2] = [
-    Shape { work: "topk_512", d: 512, features: 16_384, k: 32, batch: 1024 },
-    Shape { work: "topk_768", d: 768, features: 24_576, k: 32, batch: 2048 },
+    Shape {
+        work: "topk_512",
+        d: 512,
+        features: 16_384,
+        k: 32,
+        batch: 1024,
+    },
+    Shape {
+        work: "topk_768",
+        d: 768,
+        features: 24_576,
+        k: 32,
+        batch: 2048,
+    },
 ];
-const QUICK: [Shape; 1] = [Shape { work: "topk_quick", d: 64, features: 512, k: 8, batch: 128 }];
+const QUICK: [Shape; 1] = [Shape {
+    work: "topk_quick",
+    d: 64,
+    features: 512,
+    k: 8,
+    batch: 128,
+}];
 
 /// Two ways to keep the k largest. Which one is faster depends on the adapter; the faster one counts.
 #[derive(Clone, Copy, PartialEq)]
@@ -89,7 +107,11 @@ fn measure(shape: &Shape, select: Select, steps: usize, device: &Device) -> Vec<
     let training = device.clone().autodiff();
     let mut sae = Sae::new(shape, &training);
     let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
-    let x = Tensor::<2>::random([shape.batch, shape.d], Distribution::Normal(0.0, 1.0), &training);
+    let x = Tensor::<2>::random(
+        [shape.batch, shape.d],
+        Distribution::Normal(0.0, 1.0),
+        &training,
+    );
     let mut ms = Vec::new();
     for step in 0..steps + 2 {
         device.sync().expect("the device");
@@ -97,7 +119,10 @@ fn measure(shape: &Shape, select: Select, steps: usize, device: &Device) -> Vec<
         let loss = sae.loss(x.clone(), shape.k, select);
         let gradients = GradientsParams::from_grads(loss.backward(), &sae);
         sae = adam.step(3e-4, sae, gradients);
-        sae.w_dec = sae.w_dec.map(|w| unit_rows(w.detach()).require_grad());
+        // Outside the graph, as a new leaf.
+        sae.w_dec = sae
+            .w_dec
+            .map(|w| Tensor::from_inner(unit_rows(w.inner())).require_grad());
         device.sync().expect("the device");
         let took = 1e3 * start.elapsed().as_secs_f64();
         eprintln!("  {} step {step}: {took:.0} ms", shape.work);
@@ -122,7 +147,10 @@ fn main() {
     let shapes: &[Shape] = if quick { &QUICK } else { &SHAPES };
     for shape in shapes.iter().filter(|s| s.work.contains(&only)) {
         let mut best: Option<(f64, f64, &str)> = None;
-        for (select, name) in [(Select::Scatter, "topk, scatter"), (Select::Mask, "topk, mask")] {
+        for (select, name) in [
+            (Select::Scatter, "topk, scatter"),
+            (Select::Mask, "topk, mask"),
+        ] {
             eprintln!("{} ({name})", shape.work);
             let mut ms = measure(shape, select, steps, &device);
             ms.sort_by(f64::total_cmp);
