@@ -7,6 +7,7 @@ use super::shapes::{TrainShape, train_shapes};
 use super::timing::time;
 use crate::data::rng::CounterRng;
 use crate::gpu::{Gpu, Tensor, TimeBy};
+use crate::sae::trainer::ADAPT_EVERY;
 use crate::sae::trainer::InitialWeights;
 use crate::sae::{Arch, Trainer};
 
@@ -136,10 +137,16 @@ async fn step(bench: &mut Bench<'_>, shape: &TrainShape) -> Result<TrainRow> {
         while l0 >= SPARSE && work.trainer.step_count() < WARM_STEPS {
             l0 = work.l0().await?;
         }
-        // The choice between paths follows the density with some steps' delay.
-        for _ in 0..8 {
+        // The choice between paths follows the density of certain steps, as in the training loop.
+        while !work.trainer.step_count().is_multiple_of(ADAPT_EVERY) {
             work.step()?;
         }
+        work.step()?;
+        work.trainer.adapt().await?;
+        work.step()?;
+        gpu.settle().await?;
+        gpu.trim();
+        gpu.reset_peak();
     }
     let warm_steps = work.trainer.step_count();
     let timed = time(gpu, bench.options.repeat(), || work.step()).await?;

@@ -11,7 +11,7 @@ use crate::gpu::{DType, Gate, Gpu, Tensor};
 use crate::ops::adam::Gradient;
 use crate::ops::clip_scale::clip_scale;
 use crate::ops::column_sum::{Column, column_sum_into};
-use crate::ops::matmul::{Product, Variant, View, matmul, matmul_by};
+use crate::ops::matmul::{Product, View, matmul};
 use crate::ops::project_rows::project_rows;
 use crate::ops::relu_gradient::relu_gradient;
 use crate::ops::relu_in_place::relu_in_place;
@@ -223,7 +223,7 @@ pub(super) fn accumulate(
         first: batch.first,
     };
     match capacity {
-        None => dense(gpu, &work, Variant::Auto, out)?,
+        None => dense(gpu, &work, out)?,
         Some(capacity) => {
             let gate = |above| Gate {
                 flag: lists.most.clone(),
@@ -231,8 +231,7 @@ pub(super) fn accumulate(
                 above,
             };
             gpu.gated(gate(false), || sparse(gpu, &work, out))?;
-            // Hardly ever runs; texels would be copied for it all the same.
-            gpu.gated(gate(true), || dense(gpu, &work, Variant::Uniform, out))?;
+            gpu.gated(gate(true), || dense(gpu, &work, out))?;
         }
     }
     if let Some(b_dec) = &out.b_dec {
@@ -311,13 +310,12 @@ fn sparse(gpu: &Gpu, work: &Work<'_>, out: &Gradients) -> Result<()> {
 }
 
 /// With dense products over all codes, which the ReLU overwrites.
-fn dense(gpu: &Gpu, work: &Work<'_>, variant: Variant, out: &Gradients) -> Result<()> {
+fn dense(gpu: &Gpu, work: &Work<'_>, out: &Gradients) -> Result<()> {
     let [members, rows, features, d] = work.sizes();
     let codes = work.pre;
     let product = |q: &Product, a: &Tensor, b: &Tensor, c: &Tensor| {
-        matmul_by(
+        matmul(
             gpu,
-            variant,
             &Product {
                 outer: members,
                 ..*q
