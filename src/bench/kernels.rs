@@ -113,13 +113,22 @@ fn in_training(kernel: &str, s: &TrainShape) -> Option<Count> {
         _ if s.arch == Arch::TopK && kernel.starts_with("topk") => count(0.0, 4.0 * b * f),
         _ if kernel.starts_with("relu_gradient") => count(0.0, 3.0 * 4.0 * b * f),
         _ if kernel.starts_with("relu_in_place") => count(0.0, 2.0 * 4.0 * b * f),
-        _ if kernel.starts_with("adam") => count(0.0, 7.0 * 4.0 * parameters),
+        _ if kernel.starts_with("adam") && s.arch != Arch::TopK => {
+            count(0.0, 7.0 * 4.0 * parameters)
+        }
         _ if kernel.starts_with("unit_rows") => count(0.0, 2.0 * 4.0 * f * d),
         _ if kernel.starts_with("project_rows") => count(0.0, 3.0 * 4.0 * f * d),
         _ if s.arch != Arch::TopK => None,
-        "sparse_decode" => count(2.0 * b * k * d, gathered + 8.0 * b * d),
-        "sparse_dots" => count(2.0 * b * k * d, gathered + 4.0 * b * d),
-        "sparse_gradients" => count(4.0 * b * k * d, 2.0 * gathered + 4.0 * parameters),
+        _ if kernel.starts_with("sparse_decode") => count(2.0 * b * k * d, gathered + 8.0 * b * d),
+        _ if kernel.starts_with("sparse_dots") => count(2.0 * b * k * d, gathered + 4.0 * b * d),
+        _ if kernel.starts_with("feature_norms") => {
+            count(4.0 * b * k * d, 2.0 * gathered + 4.0 * f * d)
+        }
+        // Both matrices: weight and moments are read and written.
+        _ if kernel.starts_with("feature_update") => {
+            count(4.0 * b * k * d, 2.0 * gathered + 2.0 * 6.0 * 4.0 * f * d)
+        }
+        _ if kernel.starts_with("weighted_rows") => count(2.0 * f * d, 4.0 * f * d),
         _ => None,
     }
 }
@@ -141,13 +150,15 @@ pub(super) async fn kernels(bench: &mut Bench<'_>) -> Result<Vec<KernelRow>> {
     let (gpu, quick) = (bench.gpu, bench.options.quick);
     let steps = if gpu.is_software() { 1 } else { 10 };
     let mut rows = Vec::new();
-    for shape in train_shapes(gpu, quick) {
-        let named = matches!(shape.work, "topk_512" | "tied_512") || quick;
+    let small = super::pipeline::shapes(quick)[0];
+    for shape in train_shapes(gpu, quick).into_iter().chain([small]) {
+        let named = matches!(shape.work, "topk_512" | "tied_512" | "ensemble8_topk") || quick;
         if !named || !bench.options.wants(shape.work) {
             continue;
         }
         bench.say(&format!("kernels of {}", shape.work));
-        let mut work = Work::new(gpu, &shape, 1)?;
+        let members = if shape.work == small.work { 8 } else { 1 };
+        let mut work = Work::new(gpu, &shape, members)?;
         for _ in 0..if quick { 1 } else { 10 } {
             work.step()?;
         }
@@ -161,7 +172,7 @@ pub(super) async fn kernels(bench: &mut Bench<'_>) -> Result<Vec<KernelRow>> {
         gpu.trim();
         // Of the products the longest has the encoder's work; TopK has no other large one.
         let product = longest_product(&spans);
-        let encoder = 2.0 * (shape.batch * shape.features * shape.d) as f64;
+        let encoder = 2.0 * (members * shape.batch * shape.features * shape.d) as f64;
         rows.extend(rows_of(shape.work, &spans, steps, |kernel| {
             if shape.arch == Arch::TopK && product == Some(kernel) {
                 return Some(Count {

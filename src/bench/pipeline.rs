@@ -24,7 +24,7 @@ const MEMBERS: usize = 8;
 /// Tokens of a context in whole runs.
 const CONTEXT: usize = 128;
 
-fn shapes(quick: bool) -> [TrainShape; 2] {
+pub(super) fn shapes(quick: bool) -> [TrainShape; 2] {
     let (d, features, batch) = if quick {
         (32, 64, 64)
     } else {
