@@ -29,8 +29,6 @@ const CHOSEN = 512u;
 // First the blocks' maxima, then the listed keys and, LISTED on, their columns.
 var<workgroup> keys: array<u32, 2048>;
 var<workgroup> chosen: array<u32, 512>;
-var<workgroup> counts: array<u32, 64>;
-var<workgroup> equals: array<u32, 64>;
 
 fn order(v: f32) -> u32 {
   let bits = bitcast<u32>(v);
@@ -56,31 +54,6 @@ fn order4(row: u32, col: u32) -> vec4<u32> {
 fn reach(q: vec4<u32>, floor: u32) -> u32 {
   let ones = select(vec4<u32>(), vec4<u32>(1u), q >= vec4<u32>(floor));
   return ones.x + ones.y + ones.z + ones.w;
-}
-
-fn total(lane: u32, n: u32) -> u32 {
-  counts[lane] = n;
-  workgroupBarrier();
-  for (var s = WG / 2u; s > 0u; s >>= 1u) {
-    if (lane < s) { counts[lane] += counts[lane + s]; }
-    workgroupBarrier();
-  }
-  // Uniform by contract, so that barriers may depend on it.
-  let sum = workgroupUniformLoad(&counts[0]);
-  workgroupBarrier();
-  return sum;
-}
-
-fn largest(lane: u32, n: u32) -> u32 {
-  counts[lane] = n;
-  workgroupBarrier();
-  for (var s = WG / 2u; s > 0u; s >>= 1u) {
-    if (lane < s) { counts[lane] = max(counts[lane], counts[lane + s]); }
-    workgroupBarrier();
-  }
-  let most = workgroupUniformLoad(&counts[0]);
-  workgroupBarrier();
-  return most;
 }
 
 // The i-th key of what is searched: of `keys`, or of the row itself.
@@ -152,10 +125,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   var direct = listed > CHOSEN;
   var size = p.cols;
   if (!direct) {
-    counts[lane] = n;
-    workgroupBarrier();
-    var to = 0u;
-    for (var i = 0u; i < lane; i++) { to += counts[i]; }
+    var to = before(lane, n);
     for (var b = lane * per; b < min(blocks, (lane + 1u) * per); b++) {
       if (keys[b] >= floor) {
         chosen[to] = b;
@@ -173,10 +143,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     direct = all > LISTED;
     if (!direct) {
       size = all;
-      counts[lane] = n;
-      workgroupBarrier();
-      to = 0u;
-      for (var i = 0u; i < lane; i++) { to += counts[i]; }
+      to = before(lane, n);
       for (var i = lane * per; i < min(listed, (lane + 1u) * per); i++) {
         for (var c = chosen[i] * p.block; c < (chosen[i] + 1u) * p.block; c += 4u) {
           let q = order4(row, c);
@@ -207,20 +174,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     above += select(0u, 1u, q > cut);
     equal += select(0u, 1u, q == cut);
   }
-  counts[lane] = above;
-  equals[lane] = equal;
-  workgroupBarrier();
-  above = 0u;
-  equal = 0u;
-  var all = 0u;
-  for (var i = 0u; i < WG; i++) {
-    if (i < lane) {
-      above += counts[i];
-      equal += equals[i];
-    }
-    all += counts[i];
-  }
-  let ties = k - all;
+  let ties = k - total(lane, above);
+  above = before(lane, above);
+  equal = before(lane, equal);
   let list = member * p.per_member + p.base + (p.row0 + row % p.rows_here) * p.k;
   for (var i = first; i < past; i++) {
     let q = key(direct, row, i);

@@ -13,6 +13,9 @@ pub enum Needs {
     Nothing,
     /// Subgroup shuffles, of any subgroup size.
     Subgroups,
+    /// Subgroups that hold a workgroup of eight lanes, in control flow that only we know to be uniform: CPU
+    /// rasterisers ([`super::Gpu::has_lanes`]), never a browser.
+    Lanes,
     /// Cooperative matrices of 16 x 16, f16 inputs and f32 sums, in subgroups of 32.
     Cooperative16,
     /// Cooperative matrices of 8 x 8, f16 inputs and f32 sums, in subgroups of 32.
@@ -25,7 +28,7 @@ impl Needs {
     pub fn enable(self, browser: bool) -> &'static str {
         match self {
             Needs::Subgroups if browser => "enable subgroups;\n",
-            Needs::Nothing | Needs::Subgroups => "",
+            Needs::Nothing | Needs::Subgroups | Needs::Lanes => "",
             Needs::Cooperative16 | Needs::Cooperative8 => {
                 "enable f16;\nenable wgpu_cooperative_matrix;\n"
             }
@@ -45,7 +48,7 @@ impl Extras {
     pub(super) fn has(self, needs: Needs) -> bool {
         match needs {
             Needs::Nothing => true,
-            Needs::Subgroups => self.subgroups,
+            Needs::Subgroups | Needs::Lanes => self.subgroups,
             Needs::Cooperative16 => self.cooperative16,
             Needs::Cooperative8 => self.cooperative8,
         }

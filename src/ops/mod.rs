@@ -123,6 +123,7 @@ pub static KERNELS: &[&Kernel] = &[
     &weighted_rows::ANY,
     &subtract_bias::KERNEL,
     &topk::FOURS,
+    &topk::LANES,
     &topk::ANY,
     &densify::KERNEL,
     &unit_rows::KERNEL,

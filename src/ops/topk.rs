@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::cases::{Case, values};
 use super::fold;
-use crate::gpu::{DType, Gpu, GpuError, Kernel, Result, Tensor};
+use crate::gpu::{DType, Gpu, GpuError, Kernel, Needs, Result, Tensor};
 use crate::kernel;
 
 /// Lanes of a workgroup: on CPU rasterisers eight lanes are one vector.
@@ -12,11 +12,14 @@ const PLAIN: &[(&str, f64)] = &[("WG", 64.0)];
 const SMALL: &[(&str, f64)] = &[("WG", 8.0)];
 
 /// The kernel for rows of whole fours; the head of its WGSL file is the contract.
-pub static FOURS: Kernel =
-    kernel!("topk", named: "topk", lib: ["grid", "x_fours"], variants: &[PLAIN, SMALL]);
+pub static FOURS: Kernel = kernel!("topk", named: "topk", lib: ["total_group", "grid", "x_fours"], variants: &[PLAIN, SMALL]);
+/// The same with shuffles instead of trees; the head of its WGSL file is the contract.
+pub static LANES: Kernel = kernel!(
+    "topk", named: "topk_lanes", lib: ["total_lanes", "grid", "x_fours"],
+    variants: &[SMALL], needs: Needs::Lanes
+);
 /// The kernel for rows of any length; the head of its WGSL file is the contract.
-pub static ANY: Kernel =
-    kernel!("topk", named: "topk_any", lib: ["grid", "x_scalar"], variants: &[PLAIN, SMALL]);
+pub static ANY: Kernel = kernel!("topk", named: "topk_any", lib: ["total_group", "grid", "x_scalar"], variants: &[PLAIN, SMALL]);
 
 /// Blocks whose maxima the kernel can hold.
 const BLOCKS: usize = 2048;
@@ -171,7 +174,11 @@ pub fn topk_into(
     };
     // Bound and not read when nothing is masked.
     let (since, count) = among.map_or((&ks.per_member, &ks.per_member), |a| (a.since, a.count));
-    let kernel = if cols.is_multiple_of(4) { &FOURS } else { &ANY };
+    let kernel = match cols.is_multiple_of(4) {
+        true if gpu.has_lanes() => &LANES,
+        true => &FOURS,
+        false => &ANY,
+    };
     let tensors = [x, since, count, &ks.per_member, &codes.index, &codes.value];
     let constants = if gpu.is_software() { SMALL } else { PLAIN };
     gpu.dispatch(kernel, constants, &params, &tensors, fold(rows))
@@ -220,7 +227,12 @@ pub fn cases() -> Vec<Case> {
         (1, 20_000, 5, true, false),
     ] {
         let what = format!("{k} of {rows}x{cols}, ties {ties}, masked {masked}");
-        let kernel = if cols % 4 == 0 { &FOURS } else { &ANY };
+        // One case stands for the kernel that CPU rasterisers take instead.
+        let kernel = match cols {
+            4096 if ties => &LANES,
+            _ if cols % 4 == 0 => &FOURS,
+            _ => &ANY,
+        };
         cases.push(Case::new(kernel.name, what, 1e-6, move |gpu| {
             let mut v = values(1, rows * cols);
             if ties {
