@@ -7,8 +7,10 @@ use super::fold;
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
-/// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("column_sum", lib: ["grid"]);
+/// The kernel for rows of whole fours; the head of its WGSL file is the contract.
+pub static FOURS: Kernel = kernel!("column_sum", named: "column_sum", lib: ["grid", "x_fours"]);
+/// The kernel for rows of any length; the head of its WGSL file is the contract.
+pub static ANY: Kernel = kernel!("column_sum", named: "column_sum_any", lib: ["grid", "x_scalar"]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -99,13 +101,9 @@ fn once(
         accumulate: u32::from(out.accumulate),
         scale,
     };
-    gpu.dispatch(
-        &KERNEL,
-        &[],
-        &params,
-        &[x, out.tensor],
-        fold((batch * cols).div_ceil(64)),
-    )
+    let kernel = if cols.is_multiple_of(4) { &FOURS } else { &ANY };
+    let grid = fold((batch * cols.div_ceil(4)).div_ceil(64));
+    gpu.dispatch(kernel, &[], &params, &[x, out.tensor], grid)
 }
 
 /// `scale * sum over rows`: `[batch, cols]` from `[batch, rows, cols]`.
@@ -137,27 +135,34 @@ pub fn reference(x: &[f32], [batch, rows, cols]: [usize; 3], scale: f32) -> Vec<
 
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
-    [[1, 1, 1], [3, 50, 70], [1, 700, 3], [2, 512, 5]]
-        .into_iter()
-        .map(|shape: [usize; 3]| {
-            Case::new(KERNEL.name, format!("{shape:?}"), 1e-5, move |gpu| {
-                let v = values(1, shape.iter().product());
-                let x = gpu.upload(&v, &shape)?;
-                let out = column_sum(gpu, &x, shape, 0.5)?;
-                // Again on top, into the last of three columns.
-                let wide = gpu.zeros(&[out.len(), 3])?;
-                let into = Column {
-                    tensor: &wide,
-                    stride: 3,
-                    from_col: 2,
-                    accumulate: true,
-                };
-                column_sum_into(gpu, &x, shape, 0.25, into)?;
-                column_sum_into(gpu, &x, shape, 0.25, into)?;
-                let want = reference(&v, shape, 0.5);
-                let want_wide = want.iter().flat_map(|v| [0.0, 0.0, *v]).collect();
-                Ok(vec![(out, want), (wide, want_wide)])
-            })
+    [
+        [1, 1, 1],
+        [3, 50, 70],
+        [1, 700, 3],
+        [2, 512, 5],
+        [2, 512, 72],
+    ]
+    .into_iter()
+    .map(|shape: [usize; 3]| {
+        let kernel = if shape[2] % 4 == 0 { &FOURS } else { &ANY };
+        Case::new(kernel.name, format!("{shape:?}"), 1e-5, move |gpu| {
+            let v = values(1, shape.iter().product());
+            let x = gpu.upload(&v, &shape)?;
+            let out = column_sum(gpu, &x, shape, 0.5)?;
+            // Again on top, into the last of three columns.
+            let wide = gpu.zeros(&[out.len(), 3])?;
+            let into = Column {
+                tensor: &wide,
+                stride: 3,
+                from_col: 2,
+                accumulate: true,
+            };
+            column_sum_into(gpu, &x, shape, 0.25, into)?;
+            column_sum_into(gpu, &x, shape, 0.25, into)?;
+            let want = reference(&v, shape, 0.5);
+            let want_wide = want.iter().flat_map(|v| [0.0, 0.0, *v]).collect();
+            Ok(vec![(out, want), (wide, want_wide)])
         })
-        .collect()
+    })
+    .collect()
 }

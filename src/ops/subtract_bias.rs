@@ -9,6 +9,8 @@ use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("subtract_bias", lib: ["grid"]);
+/// The same by fours; the head of its WGSL file is the contract.
+pub static FOURS: Kernel = kernel!("subtract_bias_fours", lib: ["grid"]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -43,19 +45,18 @@ pub fn subtract_bias_into(
     let members = bias.rows();
     bias.expect_len("subtract_bias", "bias", members * x.cols())?;
     out.expect_len("subtract_bias", "out", members * x.len())?;
+    let (kernel, total) = if x.cols().is_multiple_of(4) {
+        (&FOURS, out.len() / 4)
+    } else {
+        (&KERNEL, out.len())
+    };
     let params = Params {
-        total: out.len() as u32,
+        total: total as u32,
         rows: x.rows() as u32,
         cols: x.cols() as u32,
         sign,
     };
-    gpu.dispatch(
-        &KERNEL,
-        &[],
-        &params,
-        &[x, bias, out],
-        element_grid(out.len()),
-    )
+    gpu.dispatch(kernel, &[], &params, &[x, bias, out], element_grid(total))
 }
 
 /// The same in f64 on the CPU, sign -1.
@@ -67,11 +68,15 @@ pub fn reference(x: &[f64], bias: &[f64], cols: usize) -> Vec<f64> {
 
 /// Cases for the tests and `mosaec selftest`.
 pub fn cases() -> Vec<Case> {
-    [(1, 1, 1), (3, 20, 33)]
+    [(1, 1, 1), (3, 20, 33), (3, 20, 36)]
         .into_iter()
         .map(|(members, rows, cols)| {
             Case::new(
-                KERNEL.name,
+                if cols % 4 == 0 {
+                    FOURS.name
+                } else {
+                    KERNEL.name
+                },
                 format!("{members} x {rows}x{cols}"),
                 1e-6,
                 move |gpu| {
