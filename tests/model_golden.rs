@@ -13,7 +13,6 @@ const BOUND: f32 = 2e-4;
 fn gpu() -> Gpu {
     let options = GpuOptions {
         noise: true,
-        default_limits: true,
         ..GpuOptions::default()
     };
     pollster::block_on(Gpu::open(&options)).expect("an adapter")
