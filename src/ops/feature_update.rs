@@ -6,7 +6,7 @@ use super::adam::{self, AdamStep};
 use super::cases::{Case, values};
 use super::feature_norms::{Problem, SHAPES, STATS, feature_norms};
 use super::sort_entries::Sorted;
-use super::{fold, reads_texels};
+use super::{block_class, fold, reads_texels};
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -90,8 +90,7 @@ pub fn feature_update(
     let tensors = [&sorted.ranges, &sorted.slots, source, stats, w, m, v];
     let decoder = usize::from(matrix == Matrix::Decoder);
     if reads_texels(gpu, source) {
-        let fours = d.div_ceil(32).next_power_of_two().min(8).ilog2() as usize;
-        let constants = TEXEL_VARIANTS[4 * decoder + fours];
+        let constants = TEXEL_VARIANTS[4 * decoder + block_class(d)];
         return gpu.dispatch(&TEXEL, constants, &params, &tensors, fold(total));
     }
     let constants = [ENCODER, DECODER][decoder];

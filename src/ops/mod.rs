@@ -141,8 +141,12 @@ pub(crate) const BLOCKS: &[&[(&str, f64)]] =
 
 /// The constants for rows of `d` values: no more fours than there are.
 pub(crate) fn blocks_of(d: usize) -> &'static [(&'static str, f64)] {
-    let fours = d.div_ceil(32).next_power_of_two().min(8);
-    BLOCKS[fours.ilog2() as usize]
+    BLOCKS[block_class(d)]
+}
+
+/// The place of [`blocks_of`]'s answer among the four.
+pub(crate) fn block_class(d: usize) -> usize {
+    d.div_ceil(32).next_power_of_two().min(8).ilog2() as usize
 }
 
 /// Whether a kernel may read `tensor` as texels: adapter, row length and size allow it.

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::cases::{Case, values};
 use super::feature_norms::{Problem, SHAPES};
 use super::sort_entries::Sorted;
-use super::{fold, reads_texels};
+use super::{block_class, fold, reads_texels};
 use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
@@ -103,10 +103,9 @@ pub fn sparse_gradients(
         .iter()
         .all(|n| n.is_multiple_of(4));
     if fours && reads_texels(gpu, g) && reads_texels(gpu, x) {
-        let size = d.div_ceil(32).next_power_of_two().min(8).ilog2() as usize;
         return gpu.dispatch(
             &TEXEL,
-            TEXEL_VARIANTS[4 * first + size],
+            TEXEL_VARIANTS[4 * first + block_class(d)],
             &params,
             &tensors,
             grid,
