@@ -144,7 +144,11 @@ pub fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .map(|shape: [usize; 3]| {
-        let kernel = if shape[2] % 4 == 0 { &FOURS } else { &ANY };
+        let kernel = if shape[2].is_multiple_of(4) {
+            &FOURS
+        } else {
+            &ANY
+        };
         Case::new(kernel.name, format!("{shape:?}"), 1e-5, move |gpu| {
             let v = values(1, shape.iter().product());
             let x = gpu.upload(&v, &shape)?;
