@@ -3,8 +3,9 @@
 use super::Model;
 use super::edit::Hooks;
 use super::error::{ModelError, Result};
-use super::forward::{Halt, Pass, Tokens, Want};
+use super::forward::{Halt, Pass};
 use super::hooks::HookPoint;
+use super::run::{Tokens, Want};
 use crate::data::CounterRng;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::attention_fused::Layout;

@@ -27,6 +27,7 @@ mod names;
 mod parameters;
 mod readout;
 pub mod rotary;
+mod run;
 mod weights;
 
 use std::sync::Mutex;
@@ -34,10 +35,10 @@ use std::sync::Mutex;
 pub use config::{Family, ModelConfig, Positions};
 pub use edit::{Cache, HookFn, Hooks};
 pub use error::ModelError;
-pub use forward::{Tokens, Want};
 pub use generate::{KvCache, Sampling};
 pub use hooks::{BlockHook, HookPoint};
 pub use parameters::Sharded;
+pub use run::{Tokens, Want};
 
 use crate::data::embedded;
 use crate::gpu::{Gpu, Tensor};

@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::error::Result;
-use super::forward::Tokens;
+use super::run::Tokens;
 use crate::gpu::{DType, Gpu, Tensor};
 use crate::ops::cross_entropy::{IGNORE, cross_entropy};
 use crate::ops::kl_divergence::kl_divergence;

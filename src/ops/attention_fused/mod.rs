@@ -11,8 +11,10 @@ use crate::gpu::{Gpu, GpuError, Kernel, Result, Tensor, WINDOW};
 use crate::kernel;
 
 mod cases;
+mod layout;
 
 pub use cases::cases;
+pub use layout::{Attention, Layout};
 
 /// The kernel for GPUs; the head of its WGSL file is the contract.
 pub static KERNEL: Kernel = kernel!("attention_fused", variants: &[
@@ -103,67 +105,6 @@ const WORK: [f64; 2] = [5e8, 2.5e10];
 fn parts(work: f64, each: f64, all: usize) -> usize {
     // A cast of a float saturates.
     ((work / each.max(1.0)) as usize).clamp(1, all)
-}
-
-/// Where keys and values lie, in elements from one to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// Of one context.
-    pub outer: usize,
-    /// Of one position.
-    pub row: usize,
-    /// Of one head.
-    pub head: usize,
-}
-
-impl Layout {
-    /// `[batch, keys, kv_heads, d_head]`: as products give them.
-    pub fn by_position(keys: usize, kv_heads: usize, d_head: usize) -> Self {
-        Layout {
-            outer: keys * kv_heads * d_head,
-            row: kv_heads * d_head,
-            head: d_head,
-        }
-    }
-
-    /// `[batch, kv_heads, keys, d_head]`: a window of it holds many keys of a head.
-    pub fn by_head(keys: usize, kv_heads: usize, d_head: usize) -> Self {
-        Layout {
-            outer: keys * kv_heads * d_head,
-            row: d_head,
-            head: keys * d_head,
-        }
-    }
-
-    /// What `attention_fused` reads fastest on this adapter.
-    pub fn best(gpu: &Gpu, keys: usize, kv_heads: usize, d_head: usize) -> Self {
-        if gpu.is_software() && keys * kv_heads * d_head > FLOATS {
-            Self::by_head(keys, kv_heads, d_head)
-        } else {
-            Self::by_position(keys, kv_heads, d_head)
-        }
-    }
-}
-
-/// Sizes of one call.
-#[derive(Clone, Copy, Debug)]
-pub struct Attention {
-    /// Contexts.
-    pub batch: usize,
-    /// Queries of each context; the first stands at `start`.
-    pub seq: usize,
-    /// Position of the first query: keys before it come from a cache.
-    pub start: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads, a divisor of `heads`.
-    pub kv_heads: usize,
-    /// Coordinates of a head.
-    pub d_head: usize,
-    /// Factor on the scores.
-    pub scale: f32,
-    /// Where keys and values lie.
-    pub layout: Layout,
 }
 
 /// Whether heads of this size can be done here; others take the products and `softmax_causal`.
