@@ -4,10 +4,11 @@ mod common;
 
 use approx::assert_abs_diff_eq;
 use mosaec::causal::{
-    CausalError, Counterfactual, Decomposition, FeatureChange, Version, ioi_experiment,
-    logit_differences, patch_residual,
+    CausalError, Counterfactual, FeatureChange, Version, ioi_experiment, logit_differences,
+    patch_residual,
 };
 use mosaec::data::{CounterRng, IoiSet, Tokenizer, embedded};
+use mosaec::eval::Dictionary;
 use mosaec::eval::pca::{Pca, PcaError};
 use mosaec::gpu::{Gpu, Tensor};
 use mosaec::harvest::{Site, capture};
@@ -162,7 +163,7 @@ fn features_patch_what_they_should() {
         } else {
             assert!(all > 0.05);
         }
-        let both: [(&str, &dyn Decomposition); 2] = [("PCA", &pca), ("SAE", &sae)];
+        let both: [(&str, &dyn Dictionary); 2] = [("PCA", &pca), ("SAE", &sae)];
         for (title, decomposition) in both {
             let change = FeatureChange::new(&gpu, &runs, decomposition, title).unwrap();
             let ranking = block_on(change.rank(&gpu, &mut |_| {})).unwrap();

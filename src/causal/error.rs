@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::eval::pca::PcaError;
+use crate::eval::EvalError;
 use crate::gpu::GpuError;
 use crate::harvest::HarvestError;
 use crate::model::ModelError;
@@ -23,9 +23,9 @@ pub enum CausalError {
     /// The SAE's error.
     #[error(transparent)]
     Sae(#[from] SaeError),
-    /// An error of principal components.
+    /// An error of a dictionary or baseline.
     #[error(transparent)]
-    Pca(#[from] PcaError),
+    Eval(#[from] EvalError),
     /// There are no prompts.
     #[error("there are no prompts to patch. Ask for at least one")]
     NoPrompts,

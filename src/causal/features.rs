@@ -10,9 +10,9 @@
 //! does alone, which costs a few dozen and treats every decomposition the same.
 
 use super::counterfactual::{Counterfactual, PairedRuns, not_negative, sum};
-use super::decomposition::Decomposition;
 use super::error::{CausalError, Result};
 use super::ranking::Ranking;
+use crate::eval::Dictionary;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::combine::{add, sub};
 use crate::ops::matmul::{Product, matmul};
@@ -24,7 +24,7 @@ use crate::report::results::{PatchCurve, PatchPoint};
 /// every token: 4 bytes x tokens x features.
 pub struct FeatureChange<'a> {
     pub(super) runs: &'a Counterfactual<'a>,
-    pub(super) decomposition: &'a dyn Decomposition,
+    pub(super) decomposition: &'a dyn Dictionary,
     /// c(target) - c(base), `[batch * seq, features]`, for each of the runs' pairs.
     pub(super) deltas: Vec<Tensor>,
 }
@@ -37,7 +37,7 @@ impl<'a> FeatureChange<'a> {
     pub fn new(
         gpu: &Gpu,
         runs: &'a Counterfactual<'a>,
-        decomposition: &'a dyn Decomposition,
+        decomposition: &'a dyn Dictionary,
         name: &str,
     ) -> Result<Self> {
         let found = decomposition.directions().cols();

@@ -6,7 +6,6 @@
 
 mod batch;
 mod counterfactual;
-mod decomposition;
 mod error;
 pub mod features;
 pub mod ioi;
@@ -15,7 +14,7 @@ pub mod residual;
 
 pub use batch::Version;
 pub use counterfactual::Counterfactual;
-pub use decomposition::Decomposition;
+
 pub use error::{CausalError, Result};
 pub use features::FeatureChange;
 pub use ioi::{LogitDifferences, logit_differences};
@@ -25,6 +24,7 @@ pub use residual::patch_residual;
 use batch::RUN_TOKENS;
 
 use crate::data::IoiSet;
+use crate::eval::Dictionary;
 use crate::eval::pca::Pca;
 use crate::gpu::Gpu;
 use crate::model::{HookPoint, Model};
@@ -54,7 +54,7 @@ pub async fn ioi_experiment(
     let corrupted = logit_differences(gpu, model, set, Version::Corrupted).await?;
     let mut step = |done: f32| progress(RESIDUAL * done);
     let residual_patching = patch_residual(gpu, model, set, &clean, &corrupted, &mut step).await?;
-    let mut decompositions: Vec<(String, &dyn Decomposition)> = Vec::new();
+    let mut decompositions: Vec<(String, &dyn Dictionary)> = Vec::new();
     for (name, sae) in saes {
         decompositions.push((curve_name(name), *sae));
     }
@@ -86,7 +86,7 @@ pub async fn ioi_experiment(
 pub async fn feature_patching(
     gpu: &Gpu,
     model: &Model,
-    decompositions: &[(String, &dyn Decomposition)],
+    decompositions: &[(String, &dyn Dictionary)],
     set: &IoiSet,
     hook: HookPoint,
     progress: &mut dyn FnMut(f32),

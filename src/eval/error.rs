@@ -23,6 +23,9 @@ pub enum EvalError {
     /// An error of harvesting.
     #[error(transparent)]
     Harvest(#[from] HarvestError),
+    /// An error of principal components.
+    #[error(transparent)]
+    Pca(#[from] super::pca::PcaError),
     /// There is nothing to work on.
     #[error("there is nothing to evaluate on; hold out at least one context")]
     Empty,

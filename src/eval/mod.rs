@@ -3,6 +3,7 @@
 
 pub(crate) mod codes;
 mod density;
+mod dictionary;
 mod effect;
 mod error;
 mod fidelity;
@@ -10,5 +11,6 @@ pub mod pca;
 mod tally;
 
 pub use density::histogram;
+pub use dictionary::Dictionary;
 pub use error::{EvalError, Result};
 pub use fidelity::{EvalInput, Evaluated, Subject, evaluate, evaluate_all};
