@@ -35,13 +35,19 @@ impl Units for Rows {
     fn rows(&self, unit: usize) -> usize {
         PIECE.min(self.values.len() / self.d - unit * PIECE)
     }
-    fn width(&self) -> usize {
-        self.d
+    fn widths(&self) -> Vec<usize> {
+        vec![self.d]
     }
-    fn load(&mut self, gpu: &Gpu, unit: usize, buffer: &Tensor, at: usize) -> harvest::Result<()> {
+    fn load(
+        &mut self,
+        gpu: &Gpu,
+        unit: usize,
+        buffers: &[Tensor],
+        at: usize,
+    ) -> harvest::Result<()> {
         let (n, from) = (self.rows(unit) * self.d, unit * PIECE * self.d);
         let part = gpu.upload(&self.values[from..from + n], &[self.rows(unit), self.d])?;
-        Ok(gpu.copy(&part, 0, buffer, at * self.d, n)?)
+        Ok(gpu.copy(&part, 0, &buffers[0], at * self.d, n)?)
     }
 }
 

@@ -82,6 +82,44 @@ fn tied_on_the_fly() {
     check(dir.path(), train, 10);
 }
 
+/// Several hooks on one pass of the model: each ends as it does alone, and a kill loses none.
+#[test]
+fn hooks_train_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    write_text(dir.path(), 12_000);
+    let options = "--text text.txt --context 32 --arch topk --k 4 --expansion 0.5 --batch 128 --max-tokens 5120 --checkpoint-every 10 --log-every 3";
+    let hooks = [
+        "blocks.0.hook_resid_post",
+        "blocks.1.hook_resid_post",
+        "blocks.0.mlp.hook_post",
+    ];
+    let together = format!("train {options} --hook {} --out all", hooks.join(","));
+    let state = format!("all/{}/checkpoint/state.safetensors", hooks[1]);
+    assert!(kill(
+        dir.path(),
+        &together,
+        &state,
+        Duration::from_millis(2)
+    ));
+    ok(dir.path(), "train --resume --out all");
+    for hook in hooks {
+        ok(
+            dir.path(),
+            &format!("train {options} --hook {hook} --out alone-{hook}"),
+        );
+        for file in ["sae/sae_weights.safetensors", "metrics.jsonl"] {
+            let read = |root: String| std::fs::read(dir.path().join(root).join(file)).unwrap();
+            let same = read(format!("all/{hook}")) == read(format!("alone-{hook}"));
+            assert!(same, "{hook}: {file}");
+        }
+    }
+    std::fs::remove_dir_all(dir.path().join("all").join(hooks[2])).unwrap();
+    let resume = "train --resume --out all";
+    common::cli::fails(dir.path(), resume, 1, &["all", hooks[2], "never begun"]);
+    let twice = format!("train {options} --hook {0},{0} --out twice", hooks[0]);
+    common::cli::fails(dir.path(), &twice, 2, &["twice"]);
+}
+
 #[test]
 fn relu_without_checkpoints_begins_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -184,7 +184,7 @@ async fn run(
     site: Site,
     config: TrainConfig,
 ) -> Result<f64> {
-    let units = ModelUnits::new(model.clone(), contexts.clone(), site)?;
+    let units = ModelUnits::new(model.clone(), contexts.clone(), &[site])?;
     let mut source = ShuffleBuffer::new(gpu, units, 0);
     gpu.settle().await?;
     let start = Instant::now();

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::common::{adapter_summary, model_summary, progress, say};
 use super::options::Global;
-use super::train::RunConfig;
+use super::training::RunConfig;
 use crate::causal::ioi_experiment;
 use crate::data::{Contexts, IoiSet, Tokenizer};
 use crate::eval::pca::Pca;

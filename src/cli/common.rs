@@ -46,6 +46,11 @@ pub(super) async fn open_gpu(global: &Global) -> Result<Gpu> {
     Ok(gpu)
 }
 
+/// What a source of activations reports.
+pub(super) fn source_error(e: Box<dyn std::error::Error + Send + Sync>) -> anyhow::Error {
+    anyhow::anyhow!("{e}")
+}
+
 /// A line on stderr.
 pub(super) fn say(global: &Global, line: &str) {
     if !global.quiet {

@@ -11,7 +11,7 @@ use super::build_report::{Extent, Ingredients, TrainedRun, build};
 use super::common::{load_contexts, load_model, load_tokenizer, open_gpu, progress, say, split};
 use super::options::{EMBEDDED, Global, TextOption};
 use super::report::write_report;
-use super::train::{RunConfig, model_source, train_run};
+use super::training::{RunConfig, model_source, train_run};
 use crate::data::Contexts;
 use crate::data::tensors::write_atomically;
 use crate::harvest::Site;
@@ -127,7 +127,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     );
 
     let bar = progress(global, "activations", n as u64, "tokens");
-    let mut source = model_source(&gpu, &model, train.clone(), site, 0, Some(bar.clone()))?;
+    let mut source = model_source(&gpu, &model, train.clone(), &[site], 0, Some(bar.clone()))?;
     // The whole text fits the buffer: both runs train on the same activations.
     source.take(0, 1)?;
     gpu.settle().await?;
@@ -139,6 +139,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             text: EMBEDDED.to_owned(),
             activations: String::new(),
             hook: site.hook.to_string(),
+            together: Vec::new(),
             context: text.context,
             center: false,
             max_tokens: n as u64,

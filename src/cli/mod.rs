@@ -17,6 +17,7 @@ mod report;
 mod selftest;
 mod subject;
 mod train;
+mod training;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use super::common::{
     split,
 };
 use super::options::{Global, TextOption};
-use super::train::RunConfig;
+use super::training::RunConfig;
 use crate::data::tensors::write_atomically;
 use crate::harvest::Site;
 use crate::sae::Sae;

@@ -1,26 +1,17 @@
 //! `mosaec train`
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use anyhow::Result;
-use indicatif::ProgressBar;
-use serde::{Deserialize, Serialize};
 
-use super::common::{
-    contexts_ahead, load_model, load_tokenizer, open_gpu, parse_hook, progress, say, usage,
-};
+use super::common::{contexts_ahead, load_model, load_tokenizer, open_gpu, parse_hook, say, usage};
 use super::options::{EMBEDDED, Global, TextOption};
-use crate::eval::{EvalInput, Subject, evaluate};
+use super::training::{Job, RunConfig, model_source, train_runs};
 use crate::gpu::Gpu;
 use crate::harvest::shards::ShardUnits;
-use crate::harvest::{ModelUnits, ShuffleBuffer, Site, Text};
-use crate::model::Model;
-use crate::sae::files::Origin;
-use crate::sae::median::geometric_median;
-use crate::sae::run::{Activations, Cadence, Observer, RunFolder, train};
-use crate::sae::trainer::InitialWeights;
-use crate::sae::{Arch, Member, Sae, StepMetrics, TrainConfig, Trainer};
+use crate::harvest::{SharedSite, ShuffleBuffer, Site};
+use crate::sae::run::{Activations, RunFolder};
+use crate::sae::{Arch, Member, TrainConfig};
 
 /// Train one or several sparse autoencoders
 ///
@@ -33,8 +24,9 @@ pub(super) struct Args {
     model: String,
     #[command(flatten)]
     text: TextOption,
-    /// Where activations are taken (see `mosaec hooks`)
-    #[arg(long, value_name = "H")]
+    /// Where activations are taken (see `mosaec hooks`); several hooks, with commas between them, train
+    /// side by side on one pass of the language model, each into a folder of its own in --out
+    #[arg(long, value_name = "H[,H...]")]
     hook: Option<String>,
     /// Train on a folder that `mosaec harvest` wrote, instead of --model and --text
     #[arg(long, value_name = "DIR")]
@@ -82,37 +74,6 @@ pub(super) struct Args {
     /// Go on with the run in --out, with the options it was begun with
     #[arg(long)]
     resume: bool,
-}
-
-/// `config.toml`: every option of a run, resolved.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct RunConfig {
-    pub model: String,
-    pub text: String,
-    /// Folder of shards that was trained on; empty = on the fly.
-    pub activations: String,
-    pub hook: String,
-    pub context: usize,
-    pub center: bool,
-    pub max_tokens: u64,
-    pub seed: u64,
-    pub log_every: u64,
-    pub checkpoint_every: u64,
-    pub train: TrainConfig,
-}
-
-impl RunConfig {
-    /// Where the dictionaries came from, for their files.
-    pub(super) fn origin(&self) -> Origin {
-        Origin {
-            model: self.model.clone(),
-            hook: self.hook.clone(),
-            context: self.context,
-            text: self.text.clone(),
-            centered: self.center,
-            train_tokens: self.train.steps * self.train.batch as u64,
-        }
-    }
 }
 
 fn members(args: &Args, arch: Arch) -> Result<Vec<Member>> {
@@ -188,6 +149,7 @@ fn resolve(
             .as_ref()
             .map_or(String::new(), |p| p.display().to_string()),
         hook: hook.to_owned(),
+        together: Vec::new(),
         context,
         center,
         max_tokens,
@@ -198,169 +160,180 @@ fn resolve(
     })
 }
 
-/// Keeps a run's results in its folder and shows how it goes.
-struct Keeper<'a> {
-    folder: &'a RunFolder,
-    bar: &'a ProgressBar,
-    batch: u64,
+/// A run with where its activations come from.
+struct Run {
+    folder: RunFolder,
+    config: RunConfig,
+    source: Box<dyn Activations>,
 }
 
-impl Observer for Keeper<'_> {
-    fn metrics(&mut self, m: &StepMetrics) -> crate::sae::Result<()> {
-        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
-        self.bar.set_message(format!(
-            "EV {:.3}  L0 {:.1}  dead {}",
-            1.0 - mean(&m.fvu),
-            mean(&m.l0),
-            m.dead.iter().sum::<u32>()
-        ));
-        self.folder.log(m)
-    }
-
-    fn checkpoint(&mut self, _step: u64, bytes: &[u8]) -> crate::sae::Result<()> {
-        self.folder.save_checkpoint(bytes)
-    }
-
-    fn stepped(&mut self, step: u64) -> bool {
-        self.bar.set_position(step * self.batch);
-        true
-    }
-}
-
-/// Trains (or goes on with) the run in `folder` and writes its dictionaries.
-pub(super) async fn train_run(
-    global: &Global,
-    gpu: &Gpu,
-    folder: &RunFolder,
-    config: &RunConfig,
-    source: &mut dyn Activations,
-    resume: bool,
-) -> Result<Vec<Sae>> {
-    let c = &config.train;
-    // Before starting values are drawn on the host, which would need as much memory.
-    gpu.check_size(
-        &format!(
-            "--features {} ({} members of {} coordinates)",
-            c.d_sae,
-            c.members.len(),
-            c.d_in
-        ),
-        4 * (c.members.len() as u64)
-            .saturating_mul(c.d_sae as u64)
-            .saturating_mul(c.d_in as u64),
-        "Use fewer --features, or fewer members at once",
-    )?;
-    let saved = if resume { folder.checkpoint()? } else { None };
-    let mut trainer = match &saved {
-        Some(file) => Trainer::resume(gpu, c.clone(), file, &folder.path().display().to_string())?,
-        None => {
-            let center = if c.arch == Arch::Tied {
-                Vec::new()
-            } else {
-                let rows = c.batch.min(1024);
-                let first = source
-                    .batch(0, rows, rows)
-                    .map_err(|e| anyhow::anyhow!("{e}"))?;
-                let mut values = Vec::new();
-                for x in &first {
-                    values.extend(gpu.read(x).await?);
-                }
-                geometric_median(&values, c.d_in)
-            };
-            Trainer::new(gpu, c.clone(), &InitialWeights::random(c, &center))?
-        }
+/// Batches of the model's activations at each of `hooks`, from one pass over the text.
+fn from_model(global: &Global, gpu: &Gpu, c: &FromModel<'_>) -> Result<Vec<Box<dyn Activations>>> {
+    let loaded = load_model(gpu, c.model)?;
+    let tokenizer = load_tokenizer(c.model, &loaded)?;
+    let site = |hook: &String| -> Result<Site> {
+        Ok(Site {
+            hook: parse_hook(hook, &loaded)?,
+            center: c.center,
+        })
     };
-    folder.rewind_metrics(trainer.step_count())?;
-    let bar = progress(
-        global,
-        &format!("training {}", c.arch),
-        c.steps * c.batch as u64,
-        "tokens",
-    );
-    bar.set_position(trainer.step_count() * c.batch as u64);
-    bar.reset_eta();
-    let cadence = Cadence {
-        log: config.log_every,
-        checkpoint: config.checkpoint_every,
-    };
-    let mut keeper = Keeper {
-        folder,
-        bar: &bar,
-        batch: c.batch as u64,
-    };
-    train(&mut trainer, source, cadence, &mut keeper).await?;
-    bar.finish_and_clear();
-    let origin = config.origin();
-    let n = c.members.len();
-    let mut saes = Vec::new();
-    // Firing frequencies for sparsity.safetensors: the first 16 batches again.
-    let mut rows = Vec::new();
-    for step in 0..16.min(c.steps) {
-        let batch = source.batch(step, c.batch, c.batch.min(1024));
-        rows.extend(batch.map_err(|e| anyhow::anyhow!("{e}"))?);
-    }
-    for i in 0..n {
-        let sae = trainer.sae(i, &origin)?;
-        let mut again = rows.iter().cloned().map(Ok);
-        let input = EvalInput::Activations(&mut again);
-        let found = evaluate(gpu, Subject::from(&sae), input, &mut |_| {}).await?;
-        sae.save(gpu, &folder.sae(i, n), &found.density).await?;
-        saes.push(sae);
-    }
-    Ok(saes)
+    let sites: Vec<Site> = c.hooks.iter().map(site).collect::<Result<_>>()?;
+    // No more of the text than is asked for; the rest of it is encoded while the GPU works.
+    let wanted = (c.max_tokens as usize).div_ceil(c.text.context.max(1));
+    let ahead = contexts_ahead(global, &loaded, tokenizer, c.text, wanted)?;
+    let buffer = model_source(gpu, &loaded, ahead, &sites, c.seed, None)?;
+    let each = SharedSite::all(buffer).into_iter();
+    Ok(each.map(|s| Box::new(s) as Box<dyn Activations>).collect())
 }
 
-/// The training part of a text as a source of batches.
-pub(super) fn model_source(
-    gpu: &Gpu,
-    model: &Rc<Model>,
-    text: impl Into<Text>,
-    site: Site,
-    seed: u64,
-    bar: Option<ProgressBar>,
-) -> Result<ShuffleBuffer<ModelUnits>> {
-    let mut units = ModelUnits::new(model.clone(), text, site)?;
-    if let Some(bar) = bar {
-        units = units.on_tokens(Box::new(move |done| bar.set_position(done)));
-    }
-    Ok(ShuffleBuffer::new(gpu, units, seed))
-}
-
-enum Source {
-    Shards(ShuffleBuffer<ShardUnits>),
-    Model(ShuffleBuffer<ModelUnits>),
-}
-
-impl Source {
-    fn as_activations(&mut self) -> &mut dyn Activations {
-        match self {
-            Source::Shards(s) => s,
-            Source::Model(s) => s,
-        }
-    }
-}
-
-fn open_source(
-    global: &Global,
-    gpu: &Gpu,
-    model: &str,
-    text: &TextOption,
-    site: (&str, bool),
+struct FromModel<'a> {
+    model: &'a str,
+    text: &'a TextOption,
+    hooks: &'a [String],
+    center: bool,
     seed: u64,
     max_tokens: u64,
-) -> Result<Source> {
-    let loaded = load_model(gpu, model)?;
-    let tokenizer = load_tokenizer(model, &loaded)?;
-    let site = Site {
-        hook: parse_hook(site.0, &loaded)?,
-        center: site.1,
+}
+
+/// The runs that the options ask for: one for each hook, in folders of their own if there are several.
+fn begin(global: &Global, gpu: &Gpu, args: &Args) -> Result<Vec<Run>> {
+    if let Some(path) = &args.activations {
+        let units = ShardUnits::open(path, args.hook.as_deref())?;
+        let index = units.index().clone();
+        let hook = units.hook().to_owned();
+        if args.center && !index.centered {
+            let path = path.display();
+            return Err(usage(format!(
+                "--center: {path} holds activations as they are; harvest them with --center"
+            )));
+        }
+        let source = Box::new(ShuffleBuffer::new(gpu, units, args.seed));
+        let from = (
+            index.model.as_str(),
+            index.text.as_str(),
+            index.context,
+            index.centered,
+        );
+        let config = resolve(args, &hook, source.width(), from)?;
+        return Ok(vec![Run {
+            folder: RunFolder::create(&args.out, &config)?,
+            config,
+            source,
+        }]);
+    }
+    let hooks = args
+        .hook
+        .as_deref()
+        .ok_or_else(|| usage("--hook is missing (see 'mosaec hooks')"))?;
+    let hooks: Vec<String> = hooks.split(',').map(|h| h.trim().to_owned()).collect();
+    let mut named = std::collections::HashSet::new();
+    if let Some(twice) = hooks.iter().find(|hook| !named.insert(*hook)) {
+        return Err(usage(format!("--hook names {twice} twice")));
+    }
+    let from = FromModel {
+        model: &args.model,
+        text: &args.text,
+        hooks: &hooks,
+        center: args.center,
+        seed: args.seed,
+        max_tokens: args.max_tokens.unwrap_or(1),
     };
-    // No more of the text than is asked for; the rest of it is encoded while the GPU works.
-    let wanted = (max_tokens as usize).div_ceil(text.context.max(1));
-    let ahead = contexts_ahead(global, &loaded, tokenizer, text, wanted)?;
-    Ok(Source::Model(model_source(
-        gpu, &loaded, ahead, site, seed, None,
-    )?))
+    let sources = from_model(global, gpu, &from)?;
+    let from = (
+        args.model.as_str(),
+        args.text.text.as_str(),
+        args.text.context,
+        args.center,
+    );
+    // All options are checked before the first folder is made.
+    let config = |(hook, source): (&String, &Box<dyn Activations>)| {
+        let mut config = resolve(args, hook, source.width(), from)?;
+        if hooks.len() > 1 {
+            config.together = hooks.clone();
+        }
+        Ok(config)
+    };
+    let configs: Vec<RunConfig> = hooks
+        .iter()
+        .zip(&sources)
+        .map(config)
+        .collect::<Result<_>>()?;
+    let mut runs = Vec::with_capacity(hooks.len());
+    for (config, source) in configs.into_iter().zip(sources) {
+        let path = match hooks.len() {
+            1 => args.out.clone(),
+            _ => args.out.join(&config.hook),
+        };
+        runs.push(Run {
+            folder: RunFolder::create(&path, &config)?,
+            config,
+            source,
+        });
+    }
+    Ok(runs)
+}
+
+/// The folders of runs in `out`: itself, or one for each hook.
+fn run_folders(out: &Path) -> Vec<PathBuf> {
+    if out.join("config.toml").exists() {
+        return vec![out.to_owned()];
+    }
+    let entries = std::fs::read_dir(out).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join("config.toml").exists())
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        found.push(out.to_owned());
+    }
+    found
+}
+
+/// The runs in --out, to go on with.
+fn go_on(global: &Global, gpu: &Gpu, out: &Path) -> Result<Vec<Run>> {
+    let opened: Vec<(RunFolder, RunConfig)> = run_folders(out)
+        .iter()
+        .map(|path| Ok(RunFolder::open::<RunConfig>(path)?))
+        .collect::<Result<_>>()?;
+    let Some((_, first)) = opened.first() else {
+        return Ok(Vec::new());
+    };
+    // Folders are made one after the other, before any training: a kill in between leaves some out.
+    let there = |hook: &String| opened.iter().any(|(_, c)| c.hook == *hook);
+    if let Some(missing) = first.together.iter().find(|hook| !there(hook)) {
+        anyhow::bail!(
+            "{}: the run at {missing} was never begun. Remove the folder and train again",
+            out.display()
+        );
+    }
+    let sources: Vec<Box<dyn Activations>> = if first.activations.is_empty() {
+        let hooks: Vec<String> = opened.iter().map(|(_, c)| c.hook.clone()).collect();
+        let text = TextOption {
+            text: first.text.clone(),
+            context: first.context,
+        };
+        let from = FromModel {
+            model: &first.model,
+            text: &text,
+            hooks: &hooks,
+            center: first.center,
+            seed: first.seed,
+            max_tokens: first.max_tokens,
+        };
+        from_model(global, gpu, &from)?
+    } else {
+        let units = ShardUnits::open(Path::new(&first.activations), Some(&first.hook))?;
+        vec![Box::new(ShuffleBuffer::new(gpu, units, first.seed))]
+    };
+    let runs = opened.into_iter().zip(sources);
+    Ok(runs
+        .map(|((folder, config), source)| Run {
+            folder,
+            config,
+            source,
+        })
+        .collect())
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
@@ -368,106 +341,40 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         RunFolder::check_free(&args.out)?;
     }
     let gpu = open_gpu(global).await?;
-    let (folder, config, mut source);
-    if args.resume {
-        (folder, config) = RunFolder::open::<RunConfig>(&args.out)?;
-        source = if config.activations.is_empty() {
-            let text = TextOption {
-                text: config.text.clone(),
-                context: config.context,
-            };
-            let site = (config.hook.as_str(), config.center);
-            open_source(
-                global,
-                &gpu,
-                &config.model,
-                &text,
-                site,
-                config.seed,
-                config.max_tokens,
-            )?
-        } else {
-            let units = ShardUnits::open(Path::new(&config.activations), Some(&config.hook))?;
-            Source::Shards(ShuffleBuffer::new(&gpu, units, config.seed))
-        };
-    } else {
-        let new = if let Some(path) = &args.activations {
-            let units = ShardUnits::open(path, args.hook.as_deref())?;
-            let index = units.index().clone();
-            let hook = units.hook().to_owned();
-            if args.center && !index.centered {
-                let path = path.display();
-                return Err(usage(format!(
-                    "--center: {path} holds activations as they are; harvest them with --center"
-                )));
-            }
-            source = Source::Shards(ShuffleBuffer::new(&gpu, units, args.seed));
-            let width = source.as_activations().width();
-            resolve(
-                args,
-                &hook,
-                width,
-                (&index.model, &index.text, index.context, index.centered),
-            )?
-        } else {
-            let hook = args
-                .hook
-                .as_deref()
-                .ok_or_else(|| usage("--hook is missing (see 'mosaec hooks')"))?;
-            let max = args.max_tokens.unwrap_or(1);
-            source = open_source(
-                global,
-                &gpu,
-                &args.model,
-                &args.text,
-                (hook, args.center),
-                args.seed,
-                max,
-            )?;
-            let width = source.as_activations().width();
-            resolve(
-                args,
-                hook,
-                width,
-                (&args.model, &args.text.text, args.text.context, args.center),
-            )?
-        };
-        config = new;
-        folder = RunFolder::create(&args.out, &config)?;
-    }
-    if config.train.arch != Arch::TopK {
-        for m in &config.train.members {
+    let mut runs = match args.resume {
+        true => go_on(global, &gpu, &args.out)?,
+        false => begin(global, &gpu, args)?,
+    };
+    if let Some(first) = runs.first().filter(|r| r.config.train.arch != Arch::TopK) {
+        for m in &first.config.train.members {
             let line = format!(
                 "l1 {:e} (code's units) = {:.4} in equation 4",
                 m.l1,
-                config.train.l1_of_equation_4(m.l1)
+                first.config.train.l1_of_equation_4(m.l1)
             );
             say(global, &line);
         }
     }
-    let trained = train_run(
-        global,
-        &gpu,
-        &folder,
-        &config,
-        source.as_activations(),
-        args.resume,
-    )
-    .await;
+    let mut jobs: Vec<Job<'_>> = runs
+        .iter_mut()
+        .map(|run| Job {
+            folder: &run.folder,
+            config: &run.config,
+            source: run.source.as_mut(),
+        })
+        .collect();
+    let trained = train_runs(global, &gpu, &mut jobs, args.resume).await;
+    drop(jobs);
     if trained.is_err() && !args.resume {
-        folder.remove_if_unused();
+        runs.iter().for_each(|run| run.folder.remove_if_unused());
     }
-    let saes = trained?;
-    for i in 0..saes.len() {
-        println!(
-            "{}: {}",
-            folder.sae(i, saes.len()).display(),
-            saes[i].title()
-        );
+    for (run, saes) in runs.iter().zip(trained?) {
+        for (i, sae) in saes.iter().enumerate() {
+            let path = run.folder.sae(i, saes.len());
+            println!("{}: {}", path.display(), sae.title());
+        }
     }
-    println!(
-        "next: mosaec report {} --out report.html",
-        args.out.display()
-    );
+    let first = runs.first().map_or(args.out.as_path(), |r| r.folder.path());
+    println!("next: mosaec report {} --out report.html", first.display());
     Ok(())
 }

@@ -5,6 +5,9 @@
 //! of it is a function of (seed, row number), so a run resumes in the middle without a saved state, and
 //! data that fits whole is harvested once for all epochs.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crate::data::rng;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::gather_rows::gather_rows;
@@ -22,16 +25,16 @@ pub trait Units {
     }
     /// Rows of a unit; the same for all but the last.
     fn rows(&self, unit: usize) -> usize;
-    /// Coordinates of a row.
-    fn width(&self) -> usize;
-    /// Copies a unit's rows into `buffer` (`[rows, width]`) from row `at` on.
+    /// Coordinates of a row at each site that is taken together.
+    fn widths(&self) -> Vec<usize>;
+    /// Copies a unit's rows into `buffers` (one a site, `[rows, width]`) from row `at` on.
     ///
     /// # Errors
     /// Whatever the source reports.
-    fn load(&mut self, gpu: &Gpu, unit: usize, buffer: &Tensor, at: usize) -> Result<()>;
+    fn load(&mut self, gpu: &Gpu, unit: usize, buffers: &[Tensor], at: usize) -> Result<()>;
 }
 
-/// Bytes of the buffer: 262,144 activations of 128 coordinates.
+/// Bytes of a site's buffer: 262,144 activations of 128 coordinates.
 const BYTES: u64 = 128 << 20;
 
 /// Keeps the order of units apart from the order of rows.
@@ -49,7 +52,8 @@ pub struct ShuffleBuffer<U> {
     gpu: Gpu,
     units: U,
     seed: u64,
-    buffer: Option<Tensor>,
+    widths: Vec<usize>,
+    buffers: Vec<Tensor>,
     per_round: usize,
     loaded: Option<Round>,
 }
@@ -62,14 +66,17 @@ impl<U: Units> ShuffleBuffer<U> {
             .max()
             .unwrap_or(1)
             .max(1);
-        let unit = 4 * (unit_rows * units.width()) as u64;
+        let widths = units.widths();
+        let widest = widths.iter().copied().max().unwrap_or(1);
+        let unit = 4 * (unit_rows * widest) as u64;
         let per_round = (gpu.max_binding().min(BYTES) / unit.max(1)).max(1) as usize;
         Self {
             gpu: gpu.clone(),
             per_round: per_round.min(units.len().max(1)),
             units,
             seed,
-            buffer: None,
+            widths,
+            buffers: Vec::new(),
             loaded: None,
         }
     }
@@ -131,21 +138,18 @@ impl<U: Units> ShuffleBuffer<U> {
         let rows: usize = units.iter().map(|u| self.units.rows(*u)).sum();
         let whole = self.per_round >= self.units.len();
         let keep = whole && self.loaded.is_some();
-        let buffer = match (&self.buffer, keep) {
-            (Some(buffer), _) => buffer.clone(),
-            _ => {
-                let most = units.len() * self.units.rows(0);
-                self.gpu.f32(&[most.max(rows), self.units.width()])?
-            }
-        };
+        if self.buffers.is_empty() {
+            let most = (units.len() * self.units.rows(0)).max(rows);
+            let buffer = |width: &usize| Ok(self.gpu.f32(&[most, *width])?);
+            self.buffers = self.widths.iter().map(buffer).collect::<Result<_>>()?;
+        }
         if !keep {
             let mut at = 0;
             for unit in units {
-                self.units.load(&self.gpu, unit, &buffer, at)?;
+                self.units.load(&self.gpu, unit, &self.buffers, at)?;
                 at += self.units.rows(unit);
             }
         }
-        self.buffer = Some(buffer);
         let rounds = self.units.len().div_ceil(self.per_round) as u64;
         self.loaded = Some(Round {
             epoch,
@@ -156,18 +160,26 @@ impl<U: Units> ShuffleBuffer<U> {
         Ok(())
     }
 
-    /// Rows `first .. first + count` of the endless shuffled stream, `[count, width]`.
+    /// Rows `first .. first + count` of the endless shuffled stream at the first site, `[count, width]`.
     ///
     /// # Errors
     /// Whatever the source or the GPU reports.
     pub fn take(&mut self, first: u64, count: usize) -> Result<Tensor> {
-        let width = self.units.width();
+        self.take_at(0, first, count)
+    }
+
+    /// As [`ShuffleBuffer::take`] at site number `site`. Row n is the same token at every site.
+    ///
+    /// # Errors
+    /// As [`ShuffleBuffer::take`].
+    pub fn take_at(&mut self, site: usize, first: u64, count: usize) -> Result<Tensor> {
+        let width = self.widths[site];
         let out = self.gpu.f32(&[count, width])?;
         let mut done = 0;
         while done < count {
             let (epoch, round, at) = self.locate(first + done as u64);
             self.load(epoch, round)?;
-            let (Some(loaded), Some(buffer)) = (&self.loaded, &self.buffer) else {
+            let (Some(loaded), Some(buffer)) = (&self.loaded, self.buffers.get(site)) else {
                 break;
             };
             let n = (count - done).min(loaded.rows - at);
@@ -185,9 +197,26 @@ impl<U: Units> ShuffleBuffer<U> {
     }
 }
 
+impl<U: Units> ShuffleBuffer<U> {
+    fn batch_at(
+        &mut self,
+        site: usize,
+        step: u64,
+        batch: usize,
+        chunk: usize,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
+        let first = step * batch as u64;
+        (0..batch)
+            .step_by(chunk)
+            .map(|at| Ok(self.take_at(site, first + at as u64, chunk.min(batch - at))?))
+            .collect()
+    }
+}
+
+/// The first site.
 impl<U: Units> Activations for ShuffleBuffer<U> {
     fn width(&self) -> usize {
-        self.units.width()
+        self.widths[0]
     }
 
     fn batch(
@@ -196,10 +225,41 @@ impl<U: Units> Activations for ShuffleBuffer<U> {
         batch: usize,
         chunk: usize,
     ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
-        let first = step * batch as u64;
-        (0..batch)
-            .step_by(chunk)
-            .map(|at| Ok(self.take(first + at as u64, chunk.min(batch - at))?))
-            .collect()
+        self.batch_at(0, step, batch, chunk)
+    }
+}
+
+/// One site of a buffer that several runs train from: the model passes over the text once for all.
+pub struct SharedSite<U> {
+    buffer: Rc<RefCell<ShuffleBuffer<U>>>,
+    site: usize,
+}
+
+impl<U: Units> SharedSite<U> {
+    /// A stream for each site of `buffer`.
+    pub fn all(buffer: ShuffleBuffer<U>) -> Vec<SharedSite<U>> {
+        let sites = buffer.widths.len();
+        let buffer = Rc::new(RefCell::new(buffer));
+        let site = |site| SharedSite {
+            buffer: buffer.clone(),
+            site,
+        };
+        (0..sites).map(site).collect()
+    }
+}
+
+impl<U: Units> Activations for SharedSite<U> {
+    fn width(&self) -> usize {
+        self.buffer.borrow().widths[self.site]
+    }
+
+    fn batch(
+        &mut self,
+        step: u64,
+        batch: usize,
+        chunk: usize,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
+        let mut buffer = self.buffer.borrow_mut();
+        buffer.batch_at(self.site, step, batch, chunk)
     }
 }

@@ -7,7 +7,7 @@ mod error;
 pub mod shards;
 pub mod stream;
 
-pub use buffer::{ShuffleBuffer, Units};
+pub use buffer::{SharedSite, ShuffleBuffer, Units};
 pub use capture::{Site, capture, contexts_at_once};
 pub use error::{HarvestError, Result};
 pub use stream::{ModelUnits, Text};

@@ -258,11 +258,11 @@ impl Units for ShardUnits {
             .min(self.index.rows - unit * self.index.rows_per_shard)
     }
 
-    fn width(&self) -> usize {
-        self.width
+    fn widths(&self) -> Vec<usize> {
+        vec![self.width]
     }
 
-    fn load(&mut self, gpu: &Gpu, unit: usize, buffer: &Tensor, at: usize) -> Result<()> {
+    fn load(&mut self, gpu: &Gpu, unit: usize, buffers: &[Tensor], at: usize) -> Result<()> {
         let file = TensorFile::open(&shard_path(&self.folder, &self.hook, unit))?;
         let shape = [self.rows(unit), self.width];
         let values = file.f32_shaped("activations", &shape)?;
@@ -274,6 +274,6 @@ impl Units for ShardUnits {
             return Err(HarvestError::NotFinite { hook, n: bad });
         }
         let part = gpu.upload(&values, &shape)?;
-        Ok(gpu.copy(&part, 0, buffer, at * self.width, values.len())?)
+        Ok(gpu.copy(&part, 0, &buffers[0], at * self.width, values.len())?)
     }
 }

@@ -66,24 +66,24 @@ impl From<TokensAhead> for Text {
 /// Called with the tokens that have gone through the model so far.
 pub type OnTokens = Box<dyn FnMut(u64)>;
 
-/// The model and text as units of activations at one site.
+/// The model and text as units of activations at one site or several.
 pub struct ModelUnits {
     model: Rc<Model>,
     text: Text,
-    site: Site,
-    width: usize,
+    sites: Vec<Site>,
+    widths: Vec<usize>,
     at_once: usize,
     done: u64,
     on_tokens: Option<OnTokens>,
 }
 
 impl ModelUnits {
-    /// Every token of `text` at `site`.
+    /// Every token of `text` at each of `sites`.
     ///
     /// # Errors
     /// A hook the model does not have, tokens past its vocabulary (of a text that is still arriving,
     /// when they do), contexts longer than it allows.
-    pub fn new(model: Rc<Model>, text: impl Into<Text>, site: Site) -> Result<Self> {
+    pub fn new(model: Rc<Model>, text: impl Into<Text>, sites: &[Site]) -> Result<Self> {
         let text = text.into();
         match &text {
             Text::Whole(contexts) => contexts.check_ids(model.config().vocab)?,
@@ -91,11 +91,14 @@ impl ModelUnits {
             Text::Ahead(_) => {}
         }
         Ok(Self {
-            width: site.width(&model)?,
+            widths: sites
+                .iter()
+                .map(|site| site.width(&model))
+                .collect::<Result<_>>()?,
             at_once: contexts_at_once(text.context()),
             model,
             text,
-            site,
+            sites: sites.to_vec(),
             done: 0,
             on_tokens: None,
         })
@@ -119,16 +122,17 @@ impl Units for ModelUnits {
         self.at_once.min(self.text.len() - first) * self.text.context()
     }
 
-    fn width(&self) -> usize {
-        self.width
+    fn widths(&self) -> Vec<usize> {
+        self.widths.clone()
     }
 
-    fn load(&mut self, gpu: &Gpu, unit: usize, buffer: &Tensor, at: usize) -> Result<()> {
+    fn load(&mut self, gpu: &Gpu, unit: usize, buffers: &[Tensor], at: usize) -> Result<()> {
         let seq = self.text.context();
         let (first, rows) = (unit * self.at_once, self.rows(unit));
         let tokens = Tokens::new(self.text.get(first, rows / seq)?, seq)?;
-        for activations in capture(gpu, &self.model, &tokens, &[self.site])? {
-            gpu.copy(&activations, 0, buffer, at * self.width, activations.len())?;
+        let captured = capture(gpu, &self.model, &tokens, &self.sites)?;
+        for ((activations, buffer), width) in captured.iter().zip(buffers).zip(&self.widths) {
+            gpu.copy(activations, 0, buffer, at * width, activations.len())?;
         }
         self.done += rows as u64;
         if let Some(f) = &mut self.on_tokens {

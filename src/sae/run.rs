@@ -59,13 +59,55 @@ pub async fn train(
     cadence: Cadence,
     observer: &mut dyn Observer,
 ) -> Result<bool> {
-    let config = trainer.config().clone();
-    let chunk = trainer.chunk_rows();
-    while trainer.step_count() < config.steps {
+    let mut only = [Together {
+        trainer,
+        source,
+        observer,
+    }];
+    train_together(&mut only, cadence).await
+}
+
+/// One of several runs that train side by side.
+pub struct Together<'a> {
+    /// What is trained.
+    pub trainer: &'a mut Trainer,
+    /// Its batches.
+    pub source: &'a mut dyn Activations,
+    /// Where its results go.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// Trains several runs step by step, the one that is furthest behind next: sources that share one
+/// pass of a language model then ask for the same tokens at about the same time. Each run's result is
+/// that of [`train`]. Gives whether all got to their end.
+///
+/// # Errors
+/// As [`train`].
+pub async fn train_together(runs: &mut [Together<'_>], cadence: Cadence) -> Result<bool> {
+    loop {
+        let unfinished = runs.iter_mut().filter(|r| {
+            let steps = r.trainer.config().steps;
+            r.trainer.step_count() < steps
+        });
+        let Some(next) = unfinished.min_by_key(|r| r.trainer.step_count()) else {
+            return Ok(true);
+        };
+        if !next.step(cadence).await? {
+            return Ok(false);
+        }
+    }
+}
+
+impl Together<'_> {
+    /// One step with what is due after it; `false` if the observer stopped the run before its end.
+    async fn step(&mut self, cadence: Cadence) -> Result<bool> {
+        let (trainer, observer) = (&mut *self.trainer, &mut *self.observer);
+        let (steps, batch_rows) = (trainer.config().steps, trainer.config().batch);
         let step = trainer.step_count();
-        let last = step + 1 == config.steps;
-        let batch = source
-            .batch(step, config.batch, chunk)
+        let last = step + 1 == steps;
+        let batch = self
+            .source
+            .batch(step, batch_rows, trainer.chunk_rows())
             .map_err(|e| SaeError::Source(e.to_string()))?;
         let log = step.is_multiple_of(cadence.log.max(1)) || last;
         let due = last || cadence.checkpoint > 0 && (step + 1).is_multiple_of(cadence.checkpoint);
@@ -88,11 +130,8 @@ pub async fn train(
             let bytes = trainer.checkpoint().await?;
             observer.checkpoint(step + 1, &bytes)?;
         }
-        if !go_on && !last {
-            return Ok(false);
-        }
+        Ok(go_on || last)
     }
-    Ok(true)
 }
 
 #[cfg(not(target_arch = "wasm32"))]
