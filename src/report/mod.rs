@@ -15,6 +15,7 @@ pub mod findings;
 pub mod ioi;
 pub mod num;
 pub mod page;
+pub mod paper;
 pub mod results;
 pub mod summary;
 pub mod terms;
