@@ -8,6 +8,7 @@ mod effect;
 mod error;
 mod fidelity;
 pub mod pca;
+pub mod statistics;
 mod tally;
 
 pub use density::histogram;

@@ -354,3 +354,12 @@ pub struct PatchPoint {
     /// Mean over tokens of |x_clean - x_patched|.
     pub edit: f64,
 }
+
+/// A confidence interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub lo: f64,
+    /// Upper end.
+    pub hi: f64,
+}
