@@ -26,6 +26,38 @@ pub enum CausalError {
     /// An error of a dictionary or baseline.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// An error of describing features.
+    #[error(transparent)]
+    Explain(#[from] crate::explain::ExplainError),
+    /// An error of the text.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
+    /// A feature that does not exist.
+    #[error("there is no feature {index}; this dictionary has {features}, 0 to {}", .features.saturating_sub(1))]
+    NoFeature {
+        /// The feature.
+        index: usize,
+        /// Features of the dictionary.
+        features: usize,
+    },
+    /// A feature that is never active.
+    #[error(
+        "feature {index} of {dictionary} never fires on this text. Choose another, or more text"
+    )]
+    Silent {
+        /// The feature.
+        index: usize,
+        /// The dictionary.
+        dictionary: String,
+    },
+    /// Layers between which the model cannot be run again.
+    #[error(
+        "{hook} is no residual stream between blocks, where a causal tree can grow. Train with --hook blocks.0.hook_resid_post,blocks.1.hook_resid_post and so on"
+    )]
+    NotResidual {
+        /// The hook.
+        hook: String,
+    },
     /// There are no prompts.
     #[error("there are no prompts to patch. Ask for at least one")]
     NoPrompts,

@@ -4,15 +4,21 @@
 //! do it ([`ioi`]), which layer and position carry the answer ([`residual`]), and through how many
 //! features of a dictionary, or principal components ([`features`]).
 
+mod ablation;
 mod batch;
+mod cases;
 mod counterfactual;
+mod edits;
 mod error;
 pub mod features;
 pub mod ioi;
 pub mod ranking;
 pub mod residual;
+mod tree;
 
+pub use ablation::{Ablation, Fall, ablate};
 pub use batch::Version;
+pub use cases::{CaseOptions, case_studies};
 pub use counterfactual::Counterfactual;
 
 pub use error::{CausalError, Result};
@@ -20,6 +26,7 @@ pub use features::FeatureChange;
 pub use ioi::{LogitDifferences, logit_differences};
 pub use ranking::Ranking;
 pub use residual::patch_residual;
+pub use tree::{Level, TreeOptions, causal_tree};
 
 use batch::RUN_TOKENS;
 

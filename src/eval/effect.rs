@@ -22,22 +22,22 @@ enum Start {
 }
 
 /// Runs of one model with something replaced at one site.
-pub(super) struct Effects<'a> {
+pub(crate) struct Effects<'a> {
     model: &'a Model,
     site: Site,
     start: Start,
 }
 
 /// A batch as the model runs it untouched.
-pub(super) struct Original {
+pub(crate) struct Original {
     /// Activations at the site, `[tokens, width]`, centred if the site says so.
-    pub(super) x: Tensor,
+    pub(crate) x: Tensor,
     /// What centring took off, `[tokens, width]`.
     offset: Option<Tensor>,
     /// Where spliced runs begin, `[batch, seq, d_model]`.
     stream: Option<Tensor>,
     /// The last residual stream, if asked for.
-    residual: Option<Tensor>,
+    pub(crate) residual: Option<Tensor>,
 }
 
 /// Sums over a batch.
@@ -52,7 +52,7 @@ pub(super) struct Sums {
 impl<'a> Effects<'a> {
     /// # Errors
     /// [`EvalError::NoEffect`] at the final norm, whose edits reach no residual stream.
-    pub(super) fn new(model: &'a Model, site: Site) -> Result<Self> {
+    pub(crate) fn new(model: &'a Model, site: Site) -> Result<Self> {
         let start = match site.hook {
             HookPoint::Block(_, BlockHook::ResidPre | BlockHook::ResidPost) => Start::Hook,
             HookPoint::Block(layer, _) => Start::Block(HookPoint::resid_pre(layer)),
@@ -63,7 +63,7 @@ impl<'a> Effects<'a> {
     }
 
     /// Runs a batch untouched, to the end with `whole`, else to the hook.
-    pub(super) fn original(&self, gpu: &Gpu, tokens: &Tokens, whole: bool) -> Result<Original> {
+    pub(crate) fn original(&self, gpu: &Gpu, tokens: &Tokens, whole: bool) -> Result<Original> {
         let mut points = vec![self.site.hook];
         if let Start::Block(stream) = self.start {
             points.push(stream);
@@ -96,7 +96,7 @@ impl<'a> Effects<'a> {
 
     /// The last residual stream with `value` (`[tokens, width]`, or `[width]` for all tokens) at the
     /// site; where activations were centred, what was taken off is put back.
-    pub(super) fn splice(
+    pub(crate) fn splice(
         &self,
         gpu: &Gpu,
         tokens: &Tokens,

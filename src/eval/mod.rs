@@ -4,7 +4,7 @@
 pub(crate) mod codes;
 mod density;
 mod dictionary;
-mod effect;
+pub(crate) mod effect;
 mod error;
 mod fidelity;
 pub mod pca;

@@ -1,17 +1,14 @@
 //! The page of a feature, as data.
 
-use std::collections::HashMap;
-
 use super::activations::{Firing, Firings, collect, part_of};
 use super::error::Result;
+use super::histogram::{OnToken, commonest, stacked};
 use super::{examples, writes};
 use crate::data::{Contexts, Tokenizer};
 use crate::gpu::Gpu;
 use crate::harvest::Site;
 use crate::model::Model;
-use crate::report::results::{
-    ActivationHistogram, DictionaryReport, FeatureReport, HistogramSeries, TokenCount,
-};
+use crate::report::results::{DictionaryReport, FeatureReport, TokenCount};
 use crate::sae::Sae;
 
 /// How much of everything.
@@ -69,15 +66,41 @@ pub async fn describe(
     options: &DescribeOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<DictionaryReport> {
+    if features.is_empty() {
+        return Ok(DictionaryReport {
+            sae: options.name.clone(),
+            layer: site.hook.layer(),
+            features: Vec::new(),
+        });
+    }
+    let firings = collect(gpu, model, site, sae, contexts, features, progress).await?;
+    describe_firings(
+        gpu, model, tokenizer, site, sae, contexts, features, &firings, options,
+    )
+    .await
+}
+
+/// As [`describe`] from `firings` that were collected before (of the same features and contexts).
+///
+/// # Errors
+/// A feature that does not exist, or the errors of model and GPU.
+#[allow(clippy::too_many_arguments)]
+pub async fn describe_firings(
+    gpu: &Gpu,
+    model: &Model,
+    tokenizer: &Tokenizer,
+    site: Site,
+    sae: &Sae,
+    contexts: &Contexts,
+    features: &[usize],
+    firings: &Firings,
+    options: &DescribeOptions,
+) -> Result<DictionaryReport> {
     let mut report = DictionaryReport {
         sae: options.name.clone(),
         layer: site.hook.layer(),
         features: Vec::new(),
     };
-    if features.is_empty() {
-        return Ok(report);
-    }
-    let firings = collect(gpu, model, site, sae, contexts, features, progress).await?;
     let directions = part_of(gpu, sae, features)?.w_dec;
     let n = options.neighbours;
     let near = writes::neighbours(gpu, &directions, &sae.w_dec, features, n).await?;
@@ -94,17 +117,10 @@ pub async fn describe(
             promoted,
             suppressed,
             neighbours: near,
-            ..statistics(list, &firings, contexts, tokenizer, options.tokens)
+            ..statistics(list, firings, contexts, tokenizer, options.tokens)
         });
     }
     Ok(report)
-}
-
-/// Firings on one token.
-struct OnToken {
-    id: u32,
-    count: u32,
-    sum: f64,
 }
 
 /// Density, maximum, mean, tokens and histogram from the firings.
@@ -115,59 +131,29 @@ fn statistics(
     tokenizer: &Tokenizer,
     shown: usize,
 ) -> FeatureReport {
-    let token = |f: &Firing| contexts.tokens()[f.at as usize];
-    let mut by_token: HashMap<u32, OnToken> = HashMap::new();
-    let (mut max, mut sum) = (0.0f64, 0.0);
-    for firing in list {
-        let value = f64::from(firing.value);
-        max = max.max(value);
-        sum += value;
-        let id = token(firing);
-        let entry = by_token.entry(id).or_insert(OnToken {
-            id,
-            count: 0,
-            sum: 0.0,
-        });
-        entry.count += 1;
-        entry.sum += value;
-    }
-    let mut tokens: Vec<OnToken> = by_token.into_values().collect();
-    tokens.sort_by(|a, b| {
-        let by_sum = b.sum.total_cmp(&a.sum);
-        b.count.cmp(&a.count).then(by_sum).then(a.id.cmp(&b.id))
-    });
+    let values: Vec<OnToken> = list
+        .iter()
+        .map(|f| (contexts.tokens()[f.at as usize], f64::from(f.value)))
+        .collect();
+    let sum: f64 = values.iter().map(|(_, v)| v).sum();
+    let tokens = commonest(&values);
     let top_tokens = tokens.iter().take(shown).map(|t| TokenCount {
         token: tokenizer.token_text(t.id),
         count: t.count,
         mean: t.sum / f64::from(t.count),
     });
-    let apart: Vec<u32> = tokens.iter().take(TOKENS_APART).map(|t| t.id).collect();
-    let mut series: Vec<HistogramSeries> = apart
-        .iter()
-        .map(|id| Some(tokenizer.token_text(*id)))
-        .chain([None])
-        .map(|token| HistogramSeries {
-            token,
-            counts: vec![0; BINS],
-        })
-        .collect();
-    for firing in list {
-        let id = token(firing);
-        let s = apart.iter().position(|a| *a == id).unwrap_or(apart.len());
-        // Bins are open below and closed above: the maximum belongs to the last one.
-        let bin = (f64::from(firing.value) / max * BINS as f64).ceil() as usize;
-        series[s].counts[bin.clamp(1, BINS) - 1] += 1;
-    }
+    let name = |id| tokenizer.token_text(id);
+    let histogram = stacked(&values, BINS, TOKENS_APART, name);
     FeatureReport {
         density: list.len() as f64 / firings.tokens as f64,
-        max,
+        max: histogram.max,
         mean_active: if list.is_empty() {
             0.0
         } else {
             sum / list.len() as f64
         },
         top_tokens: top_tokens.collect(),
-        histogram: ActivationHistogram { max, series },
+        histogram,
         ..FeatureReport::default()
     }
 }

@@ -5,9 +5,10 @@ mod choose;
 mod error;
 mod examples;
 mod feature;
+pub mod histogram;
 mod writes;
 
 pub use activations::{Firing, Firings, collect};
 pub use choose::choose_features;
 pub use error::{ExplainError, Result};
-pub use feature::{DescribeOptions, describe};
+pub use feature::{DescribeOptions, describe, describe_firings};
