@@ -61,6 +61,14 @@ pub enum EvalError {
         /// Tokens per context.
         context: usize,
     },
+    /// A feature past the last one.
+    #[error("there is no feature {feature}; the dictionary has {features}, counted from 0")]
+    NoFeature {
+        /// What was asked for.
+        feature: usize,
+        /// Features that there are.
+        features: usize,
+    },
     /// A window of another number of features.
     #[error("the training window has {found} features, the SAE {expected}")]
     Window {

@@ -1,12 +1,16 @@
 //! How good a dictionary is on held-out data: fidelity, sparsity, and what its reconstruction does to the
 //! language model. Definitions: docs/metrics.md.
 
+pub mod baselines;
 pub(crate) mod codes;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod covariance;
 mod density;
 mod dictionary;
 pub(crate) mod effect;
 mod error;
 mod fidelity;
+pub mod moments;
 pub mod pca;
 pub mod statistics;
 mod tally;

@@ -4,12 +4,10 @@
 
 use thiserror::Error;
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::covariance::{About, Covariance, eigen};
 use crate::gpu::{Gpu, GpuError, Tensor};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::ops::column_sum::column_sum;
 use crate::ops::matmul::{Product, View, matmul};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::ops::subtract_bias::subtract_bias;
 
 /// What can go wrong with principal components.
 #[derive(Debug, Error)]
@@ -53,14 +51,6 @@ pub struct Pca {
     pub eigenvalues: Vec<f64>,
 }
 
-/// What the spread is measured from.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum About {
-    Mean,
-    Origin,
-}
-
 impl Pca {
     /// Eigenvectors of the covariance of all `activations` (each `[rows, d]`), divided by their number.
     ///
@@ -82,43 +72,12 @@ impl Pca {
 
     #[cfg(not(target_arch = "wasm32"))]
     async fn fit_about(gpu: &Gpu, activations: &[Tensor], about: About) -> Result<Pca> {
-        let d = activations.first().map_or(0, Tensor::cols);
-        let rows: usize = activations.iter().map(Tensor::rows).sum();
-        if rows == 0 || d == 0 {
-            return Err(PcaError::Empty { rows, cols: d });
-        }
-        let n = rows as f64;
-        let mut mean = vec![0.0; d];
-        if about == About::Mean {
-            for x in activations {
-                x.expect_len("pca", "activations", x.rows() * d)?;
-                let sums = column_sum(gpu, x, [1, x.rows(), d], 1.0)?;
-                for (m, s) in mean.iter_mut().zip(gpu.read(&sums).await?) {
-                    *m += f64::from(s) / n;
-                }
-            }
-        }
-        // The mean is taken off before squaring: a stream's mean can be far larger than its spread.
-        let narrow: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
-        let shift = gpu.upload(&narrow, &[1, d])?;
-        let mut moment = vec![0.0; d * d];
-        for x in activations.iter().filter(|x| !x.is_empty()) {
-            x.expect_len("pca", "activations", x.rows() * d)?;
-            let x = subtract_bias(gpu, 1.0, &x.reshape(&[x.rows(), d])?, &shift)?;
-            let product = gpu.f32(&[d, d])?;
-            let q = Product::tn(d, d, x.len() / d);
-            matmul(gpu, &q, &x, &x, None, &product)?;
-            for (m, s) in moment.iter_mut().zip(gpu.read(&product).await?) {
-                *m += f64::from(s) / n;
-            }
-        }
-        let not_finite = moment.iter().filter(|v| !v.is_finite()).count();
-        if not_finite > 0 {
-            return Err(PcaError::NotFinite { n: not_finite });
-        }
-        let (eigenvalues, rows) = eigen(&moment, d);
+        let found = Covariance::fit(gpu, activations, about).await?;
+        let d = found.width();
+        let (eigenvalues, rows) = eigen(&found.matrix, d);
+        let rows: Vec<f32> = rows.iter().map(|v| *v as f32).collect();
         Ok(Pca {
-            mean,
+            mean: found.mean,
             components: gpu.upload(&rows, &[d, d])?,
             eigenvalues,
         })
@@ -207,23 +166,4 @@ impl Pca {
         x.expect_len("pca", "x", x.rows() * d)?;
         Ok((x.rows(), d))
     }
-}
-
-/// Eigenvalues by falling size and their unit vectors as rows, of a symmetric `[d, d]`.
-#[cfg(not(target_arch = "wasm32"))]
-fn eigen(symmetric: &[f64], d: usize) -> (Vec<f64>, Vec<f32>) {
-    let found = nalgebra::SymmetricEigen::new(nalgebra::DMatrix::from_row_slice(d, d, symmetric));
-    let mut order: Vec<usize> = (0..d).collect();
-    order.sort_by(|a, b| found.eigenvalues[*b].total_cmp(&found.eigenvalues[*a]));
-    let mut rows = Vec::with_capacity(d * d);
-    for &i in &order {
-        let v = found.eigenvectors.column(i);
-        let largest = v.iter().fold(
-            0.0f64,
-            |best, x| if x.abs() > best.abs() { *x } else { best },
-        );
-        let sign = if largest < 0.0 { -1.0 } else { 1.0 };
-        rows.extend(v.iter().map(|x| (sign * x) as f32));
-    }
-    (order.iter().map(|i| found.eigenvalues[*i]).collect(), rows)
 }

@@ -204,6 +204,8 @@ pub fn all() -> Vec<Case> {
         super::compare_logits::cases(),
         super::reconstruction_stats::cases(),
         super::relu_count::cases(),
+        super::ica_contrast::cases(),
+        super::multiply_ratio::cases(),
     ]
     .into_iter()
     .flatten()

@@ -18,12 +18,14 @@ pub mod densify;
 pub mod feature_norms;
 pub mod feature_update;
 pub mod gather_rows;
+pub mod ica_contrast;
 pub mod kl_divergence;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_texel;
 pub mod matmul_uniform;
 pub mod matvec;
+pub mod multiply_ratio;
 pub mod norm;
 pub mod project_rows;
 pub mod reconstruction_stats;
@@ -133,6 +135,8 @@ pub static KERNELS: &[&Kernel] = &[
     &compare_logits::KERNEL,
     &reconstruction_stats::KERNEL,
     &relu_count::KERNEL,
+    &ica_contrast::KERNEL,
+    &multiply_ratio::KERNEL,
 ];
 
 /// Constants of the kernels in which each of eight lanes holds S fours of a row.
