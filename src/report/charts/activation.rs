@@ -1,7 +1,8 @@
-//! One feature's activations, stacked by token: does one token dominate where it fires strongly?
+//! A histogram stacked by token: does one token dominate where a feature fires strongly, or has a
+//! strong effect?
 
 use super::super::num;
-use super::super::results::ActivationHistogram;
+use super::super::results::{ActivationHistogram, HistogramSeries};
 use super::super::tokens;
 use super::canvas::{Anchor, Canvas, Ink, draw};
 use super::frame::{Frame, SMALL};
@@ -33,8 +34,33 @@ fn looks(h: &ActivationHistogram) -> Vec<(Ink, f64)> {
         .collect()
 }
 
-/// The chart; an empty histogram gives an empty frame.
+/// What a stacked histogram is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// What a screen reader says.
+    pub label: &'static str,
+    /// What the bins divide.
+    pub x: &'static str,
+    /// What is counted.
+    pub y: &'static str,
+}
+
+/// Activations above zero by the token they are on; an empty histogram gives an empty frame.
 pub fn chart(h: &ActivationHistogram) -> String {
+    let words = Words {
+        label: "activations above zero, stacked by token",
+        x: "activation",
+        y: "firings",
+    };
+    stacked(h, words)
+}
+
+/// Bins up to this number are wide enough for the share of their commonest token.
+const ROOMY: usize = 12;
+
+/// A histogram of anything, stacked by token. In a few wide bins the share of the token that is
+/// commonest overall stands above each.
+pub fn stacked(h: &ActivationHistogram, words: Words) -> String {
     let n = bins(h);
     let total = |b: usize| {
         h.series
@@ -55,44 +81,63 @@ pub fn chart(h: &ActivationHistogram) -> String {
         top: 30.0,
         bottom: SIZE.1 - 40.0,
         x: Scale::linear([0.0, max].into_iter()),
-        y: Scale::linear([0.0, most as f64 * 1.05].into_iter()),
+        y: Scale::linear([0.0, most as f64 * if n <= ROOMY { 1.18 } else { 1.05 }].into_iter()),
     };
-    draw(
-        SIZE.0,
-        SIZE.1,
-        "activations above zero, stacked by token",
-        |c| {
-            frame.axes(c, "activation", "firings");
-            let looks = looks(h);
-            let nothing = vec![0u64; n];
-            let all: Vec<u64> = (0..n).map(total).collect();
-            let layer = |c: &mut Canvas, below: &[u64], above: &[u64], ink: Ink, alpha: f64| {
-                for (from, to) in runs(below, above) {
-                    let stairs = |level: &[u64]| -> Vec<(f64, f64)> {
-                        let x = |b: usize| frame.px(max * b as f64 / n as f64).round();
-                        (from..to)
-                            .flat_map(|b| [b, b + 1].map(|e| (x(e), frame.py(level[b] as f64))))
-                            .collect()
-                    };
-                    let mut outline = stairs(above);
-                    outline.extend(stairs(below).into_iter().rev());
-                    c.area(&outline, ink, alpha);
-                }
-            };
-            // Pale shades are see-through: without a ground the grid would show inside the bars.
-            layer(c, &nothing, &all, Ink::OnStrong, 1.0);
-            let mut below = nothing;
-            for (series, &(ink, alpha)) in h.series.iter().zip(&looks) {
-                let above: Vec<u64> = (0..n)
-                    .map(|b| below[b] + series.counts.get(b).map_or(0, |&c| u64::from(c)))
-                    .collect();
-                layer(c, &below, &above, ink, alpha);
-                below = above;
+    draw(SIZE.0, SIZE.1, words.label, |c| {
+        frame.axes(c, words.x, words.y);
+        let looks = looks(h);
+        let nothing = vec![0u64; n];
+        let all: Vec<u64> = (0..n).map(total).collect();
+        let layer = |c: &mut Canvas, below: &[u64], above: &[u64], ink: Ink, alpha: f64| {
+            for (from, to) in runs(below, above) {
+                let stairs = |level: &[u64]| -> Vec<(f64, f64)> {
+                    let x = |b: usize| frame.px(max * b as f64 / n as f64).round();
+                    (from..to)
+                        .flat_map(|b| [b, b + 1].map(|e| (x(e), frame.py(level[b] as f64))))
+                        .collect()
+                };
+                let mut outline = stairs(above);
+                outline.extend(stairs(below).into_iter().rev());
+                c.area(&outline, ink, alpha);
             }
-            frame.base(c);
-            legend(c, h, &looks, frame.right + 16.0, frame.top);
-        },
-    )
+        };
+        // Pale shades are see-through: without a ground the grid would show inside the bars.
+        layer(c, &nothing, &all, Ink::OnStrong, 1.0);
+        let mut below = nothing;
+        for (series, &(ink, alpha)) in h.series.iter().zip(&looks) {
+            let above: Vec<u64> = (0..n)
+                .map(|b| below[b] + series.counts.get(b).map_or(0, |&c| u64::from(c)))
+                .collect();
+            layer(c, &below, &above, ink, alpha);
+            below = above;
+        }
+        if n <= ROOMY {
+            for (b, share) in shares(h).into_iter().enumerate() {
+                let x = frame.px(max * (b as f64 + 0.5) / n as f64);
+                let y = frame.py(all[b] as f64) - 7.0;
+                c.text((x, y), &share, 9.5, Ink::Muted, Anchor::Middle);
+            }
+        }
+        frame.base(c);
+        legend(c, h, &looks, frame.right + 16.0, frame.top);
+    })
+}
+
+/// Per bin, the share of the first named series in per cent; empty where nothing fell.
+fn shares(h: &ActivationHistogram) -> Vec<String> {
+    let first = h.series.iter().find(|s| s.token.is_some());
+    let at = |s: &HistogramSeries, b: usize| u64::from(s.counts.get(b).copied().unwrap_or(0));
+    (0..bins(h))
+        .map(|b| {
+            let total: u64 = h.series.iter().map(|s| at(s, b)).sum();
+            match first {
+                Some(first) if total > 0 => {
+                    format!("{:.0}\u{a0}%", 100.0 * at(first, b) as f64 / total as f64)
+                }
+                _ => String::new(),
+            }
+        })
+        .collect()
 }
 
 /// Stretches of bins in which a series has any firings.
@@ -124,5 +169,34 @@ fn legend(c: &mut Canvas, h: &ActivationHistogram, looks: &[(Ink, f64)], x: f64,
             Ink::Muted,
             Anchor::End,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_tokens_and_shares_are_drawn() {
+        let series = |token: Option<&str>, counts: [u32; 3]| HistogramSeries {
+            token: token.map(Into::into),
+            counts: counts.into(),
+        };
+        let h = ActivationHistogram {
+            max: 6.0,
+            series: vec![series(Some("’"), [5, 3, 8]), series(None, [15, 1, 0])],
+        };
+        let svg = chart(&h);
+        for text in [
+            "’",
+            "other tokens",
+            "16",
+            "25\u{a0}%",
+            "75\u{a0}%",
+            "100\u{a0}%",
+            "activation",
+        ] {
+            assert!(svg.contains(&format!(">{text}<")), "{text}: {svg}");
+        }
     }
 }

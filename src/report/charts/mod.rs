@@ -7,14 +7,18 @@
 pub mod activation;
 pub mod canvas;
 pub mod density;
+pub mod dots;
 pub mod frame;
+pub mod grid;
 pub mod heatmap;
 pub mod labels;
+pub mod lines;
 pub mod pareto;
 pub mod patching;
 pub mod scale;
 pub mod series;
 pub mod training;
+pub mod tree;
 
 /// How charts look. Every variable has the light theme's colour to fall back on, so that a saved
 /// chart needs no page around it.
