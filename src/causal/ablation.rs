@@ -66,7 +66,8 @@ pub async fn ablate(
     for ids in contexts.tokens().chunks(seq * at_once) {
         let tokens = Tokens::new(ids, seq)?;
         let original = effects.original(gpu, &tokens, true)?;
-        let codes = code_of(gpu, dictionary, feature, &original.x).await?;
+        let codes = dictionary.codes_of(gpu, &original.x, &[feature])?;
+        let codes = gpu.read(&codes).await?;
         let edited = combine(gpu, 1.0, &original.x, 0.0, &original.x)?;
         let column = gpu.upload(&codes, &[codes.len()])?;
         let product = Product {
@@ -141,22 +142,6 @@ fn direction(gpu: &Gpu, dictionary: &dyn Dictionary, feature: usize) -> Result<T
     let out = gpu.f32(&[width])?;
     gpu.copy(dictionary.directions(), feature * width, &out, 0, width)?;
     Ok(out)
-}
-
-/// c_j of each row of `x`.
-async fn code_of(
-    gpu: &Gpu,
-    dictionary: &dyn Dictionary,
-    feature: usize,
-    x: &Tensor,
-) -> Result<Vec<f32>> {
-    let codes = dictionary.codes(gpu, x)?;
-    let (rows, features) = (codes.rows(), codes.cols());
-    let index: Vec<u32> = (0..rows).map(|r| (r * features + feature) as u32).collect();
-    let index = gpu.upload_u32(&index, &[rows])?;
-    let out = gpu.f32(&[rows, 1])?;
-    gather_rows(gpu, &codes.reshape(&[rows * features, 1])?, 0, &index, &out)?;
-    Ok(gpu.read(&out).await?)
 }
 
 /// Adds to `sums` (`[1, vocab]`) the logits at `rows` of the first residual stream minus those of the

@@ -194,8 +194,8 @@ async fn activations(
     for ids in contexts.tokens().chunks(seq * at_once) {
         let tokens = Tokens::new(ids, seq)?;
         for x in capture(gpu, model, &tokens, &[level.site])? {
-            let codes = level.dictionary.codes(gpu, &x)?;
-            let values = gpu.read(&pick(gpu, &codes, features)?).await?;
+            let codes = level.dictionary.codes_of(gpu, &x, features)?;
+            let values = gpu.read(&codes).await?;
             for row in values.chunks_exact(features.len()) {
                 for (list, value) in all.iter_mut().zip(row) {
                     list.push(*value);
@@ -204,18 +204,6 @@ async fn activations(
         }
     }
     Ok(all)
-}
-
-/// Columns `features` of `codes` (`[rows, all]`), `[rows, features]`.
-fn pick(gpu: &Gpu, codes: &Tensor, features: &[usize]) -> Result<Tensor> {
-    let (rows, cols) = (codes.rows(), codes.cols());
-    let index: Vec<u32> = (0..rows)
-        .flat_map(|r| features.iter().map(move |f| (r * cols + f) as u32))
-        .collect();
-    let index = gpu.upload_u32(&index, &[index.len()])?;
-    let out = gpu.f32(&[rows * features.len(), 1])?;
-    gather_rows(gpu, &codes.reshape(&[rows * cols, 1])?, 0, &index, &out)?;
-    Ok(out)
 }
 
 /// One token from each bin of [M/2, M] that has any; no two from one context.
@@ -350,10 +338,9 @@ async fn child_at(
     let index: Vec<u32> = rows.iter().map(|r| *r as u32).collect();
     let picked = gpu.f32(&[1, rows.len(), x.cols()])?;
     gather_rows(gpu, x, 0, &gpu.upload_u32(&index, &[rows.len()])?, &picked)?;
-    let codes = level
-        .dictionary
-        .codes(gpu, &level.site.rows(gpu, &picked)?)?;
-    Ok(gpu.read(&pick(gpu, &codes, &[child])?).await?)
+    let x = level.site.rows(gpu, &picked)?;
+    let codes = level.dictionary.codes_of(gpu, &x, &[child])?;
+    Ok(gpu.read(&codes).await?)
 }
 
 /// Cosine of two features' directions.
