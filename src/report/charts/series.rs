@@ -36,6 +36,9 @@ pub fn sparsity(e: &SaeEval) -> String {
 
 /// A coefficient as one types it: `8.6e-4`, `0.01`.
 pub fn coefficient(v: f64) -> String {
+    if !v.is_finite() {
+        return num::sig(v);
+    }
     if v == 0.0 || (0.01..1000.0).contains(&v) {
         format!("{v}")
     } else {

@@ -138,7 +138,7 @@ fn figure(m: &ToyMap) -> Markup {
             let at = |v: &[Vec<f64>]| v.get(r).and_then(|v| v.get(a)).copied().unwrap_or(f64::NAN);
             vec![
                 num::short(m.ratios.get(r).copied().unwrap_or(f64::NAN)),
-                coefficient(m.alphas.get(a).copied().unwrap_or(f64::NAN)).replace("NaN", "–"),
+                coefficient(m.alphas.get(a).copied().unwrap_or(f64::NAN)),
                 num::fixed(at(&m.mmcs), 3),
                 num::fixed(at(&m.mmcs_next), 3),
                 num::sig(at(&m.dead)),
@@ -178,7 +178,7 @@ fn grid(
     shade: Shade,
     show: fn(f64) -> String,
 ) -> String {
-    let tick = |v: &f64| coefficient(two_digits(*v)).replace("NaN", "–");
+    let tick = |v: &f64| coefficient(two_digits(*v));
     Grid {
         label: legend,
         rows: m.ratios.iter().map(|v| num::short(*v)).collect(),
