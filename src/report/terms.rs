@@ -49,6 +49,19 @@ pub fn definition(term: &str) -> &'static str {
             "Mean over tokens of the Euclidean distance between the original and the patched activation."
         }
         "hook" => "The place in the model whose activations were read, in TransformerLens' names.",
+        "MMCS" => {
+            "Mean over the first dictionary's features of the largest cosine with any feature of the second. 1: all are found again."
+        }
+        "matched" => {
+            "Mean cosine when every feature is given another partner, so that the sum is largest (Hungarian assignment)."
+        }
+        "ratio" => "Features of the dictionary over what it is compared with.",
+        "score" => {
+            "Pearson correlation, over all tokens of the fragments, of the activation that the description predicts with the true one. Mean over features with 95 % interval."
+        }
+        "detection" => {
+            "Balanced accuracy of telling, from the description alone, fragments on which the feature fires from others. A constant answer has 0.5."
+        }
         "upper half" => "Firings with an activation above half of the largest.",
         _ => "",
     }

@@ -42,13 +42,6 @@
   addEventListener('scroll', follow, { passive: true });
   follow();
 
-  const body = document.querySelector('.list tbody');
-  if (!body) return;
-  const rows = all('tr', body);
-  const place = document.querySelector('.place');
-  const visible = () => all('tr', body).filter((row) => !row.hidden);
-  let shown = null;
-
   // Spaces in examples are bare dots, which saves half of the page's elements. They are greyed as
   // ranges of text; a dot that was in the text itself stands in an element and keeps its colour.
   const grey = (feature) => {
@@ -65,6 +58,27 @@
     }
     CSS.highlights.set('space', spaces);
   };
+
+  // A click opens the whole text of an example.
+  document.addEventListener('click', (event) => {
+    const row = event.target.closest('.ex li');
+    if (row && !String(getSelection())) row.classList.toggle('open');
+  });
+  addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && event.target.closest('.ex li')) {
+      event.target.closest('li').classList.toggle('open');
+    }
+  });
+
+  const body = document.querySelector('.list tbody');
+  if (!body) {
+    grey(document);
+    return;
+  }
+  const rows = all('tr', body);
+  const place = document.querySelector('.place');
+  const visible = () => all('tr', body).filter((row) => !row.hidden);
+  let shown = null;
 
   const show = (row, jump) => {
     if (!row) return;
@@ -115,10 +129,6 @@
       if (event.key === 'Escape') search.value = '', filter(), event.target.blur();
       return;
     }
-    if (event.key === 'Enter' && event.target.closest('.ex li')) {
-      event.target.closest('li').classList.toggle('open');
-      return;
-    }
     const box = document.querySelector('.features').getBoundingClientRect();
     const inView = box.top < innerHeight && box.bottom > 0;
     const by = { j: 1, k: -1, ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -127,11 +137,6 @@
   });
   document.querySelector('.before').onclick = () => step(-1);
   document.querySelector('.after').onclick = () => step(1);
-  // A click opens the whole text of an example.
-  document.querySelector('.features').addEventListener('click', (event) => {
-    const row = event.target.closest('.ex li');
-    if (row && !String(getSelection())) row.classList.toggle('open');
-  });
 
   const search = document.querySelector('.tools input');
   const found = document.querySelector('.found');

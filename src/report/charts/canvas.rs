@@ -84,6 +84,8 @@ pub enum Marker {
     Square,
     /// A triangle, point up.
     Triangle,
+    /// A circle that is not filled: for controls.
+    Ring,
 }
 
 /// An SVG being drawn. Positions are pixels from the upper left; what is not finite is not drawn.
@@ -186,6 +188,10 @@ impl Canvas<'_> {
                     .draw_rect((x - r, y - r), (x + r, y + r), &style, true)
                     .ok()
             }
+            Marker::Ring => self
+                .backend
+                .draw_circle((x, y), r.unsigned_abs(), &stroke(ink, alpha, 1.4), false)
+                .ok(),
             Marker::Triangle => {
                 let corners = [
                     (x, y - r * 6 / 5),

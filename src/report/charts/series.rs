@@ -29,13 +29,16 @@ const HUES: [(Ink, Marker); 3] = [
 pub fn sparsity(e: &SaeEval) -> String {
     match (e.k, e.l1) {
         (Some(k), _) => format!("k={k}"),
-        (None, Some(l1)) => format!("l1={}", plain(l1)),
+        (None, Some(l1)) => format!("l1={}", coefficient(l1)),
         (None, None) => String::new(),
     }
 }
 
 /// A coefficient as one types it: `8.6e-4`, `0.01`.
-fn plain(v: f64) -> String {
+pub fn coefficient(v: f64) -> String {
+    if !v.is_finite() {
+        return num::sig(v);
+    }
     if v == 0.0 || (0.01..1000.0).contains(&v) {
         format!("{v}")
     } else {
