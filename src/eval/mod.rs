@@ -1,6 +1,7 @@
 //! How good a dictionary is on held-out data: fidelity, sparsity, and what its reconstruction does to the
 //! language model. Definitions: docs/metrics.md.
 
+pub mod assignment;
 pub mod baselines;
 pub(crate) mod codes;
 #[cfg(not(target_arch = "wasm32"))]
@@ -10,6 +11,7 @@ mod dictionary;
 pub(crate) mod effect;
 mod error;
 mod fidelity;
+pub mod geometry;
 pub mod moments;
 pub mod pca;
 pub mod statistics;

@@ -25,6 +25,7 @@ mod generate;
 pub mod hooks;
 mod names;
 mod parameters;
+mod randomised;
 mod readout;
 pub mod rotary;
 mod run;
@@ -71,6 +72,24 @@ impl Model {
     /// not belong to it. Everything is checked before anything is uploaded.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(gpu: &Gpu, folder: &std::path::Path) -> Result<Self> {
+        let (name, config) = Self::described(folder)?;
+        Self::build(gpu, name, config, &Weights::open(folder)?)
+    }
+
+    /// The architecture of a folder's model with weights drawn anew, the control for what is found in the trained one:
+    /// every matrix from N(0, s^2) with s the standard deviation of the trained matrix, norms at 1, biases at 0. The
+    /// same seed gives the same weights on every machine.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_randomised(gpu: &Gpu, folder: &std::path::Path, seed: u64) -> Result<Self> {
+        let (name, config) = Self::described(folder)?;
+        Self::redrawn(gpu, &name, config, &Weights::open(folder)?, seed)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn described(folder: &std::path::Path) -> Result<(String, ModelConfig)> {
         let path = folder.join("config.json");
         let json = std::fs::read_to_string(&path).map_err(|source| ModelError::Read {
             path: path.display().to_string(),
@@ -81,12 +100,7 @@ impl Model {
             .canonicalize()
             .unwrap_or_else(|_| folder.to_path_buf());
         let name = whole.file_name().unwrap_or(whole.as_os_str());
-        Self::build(
-            gpu,
-            name.to_string_lossy().into_owned(),
-            config,
-            &Weights::open(folder)?,
-        )
+        Ok((name.to_string_lossy().into_owned(), config))
     }
 
     /// The model that is compiled in (`data::embedded`).
@@ -111,6 +125,43 @@ impl Model {
     ) -> Result<Self> {
         let config = ModelConfig::from_json(config)?;
         Self::build(gpu, name.to_owned(), config, &Weights::from_memory(files)?)
+    }
+
+    /// As [`Model::load_randomised`] of what [`Model::from_parts`] reads.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_parts_randomised(
+        gpu: &Gpu,
+        name: &str,
+        config: &str,
+        files: &[(&str, &[u8])],
+        seed: u64,
+    ) -> Result<Self> {
+        let config = ModelConfig::from_json(config)?;
+        Self::redrawn(gpu, name, config, &Weights::from_memory(files)?, seed)
+    }
+
+    /// As [`Model::load_randomised`] of the model that is compiled in.
+    ///
+    /// # Errors
+    /// Out of GPU memory.
+    pub fn embedded_randomised(gpu: &Gpu, seed: u64) -> Result<Self> {
+        let files = [("model.safetensors", embedded::MODEL_WEIGHTS)];
+        let (name, config) = (embedded::MODEL_NAME, embedded::MODEL_CONFIG);
+        Self::from_parts_randomised(gpu, name, config, &files, seed)
+    }
+
+    fn redrawn(
+        gpu: &Gpu,
+        name: &str,
+        config: ModelConfig,
+        weights: &Weights,
+        seed: u64,
+    ) -> Result<Self> {
+        let bytes = randomised::redraw(&config, weights, seed)?;
+        let drawn = Weights::from_memory(&[("random weights", &bytes)])?;
+        Self::build(gpu, format!("{name} randomised"), config, &drawn)
     }
 
     fn build(gpu: &Gpu, name: String, config: ModelConfig, weights: &Weights) -> Result<Self> {

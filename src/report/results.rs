@@ -376,3 +376,26 @@ pub struct FeatureMoments {
     /// E[c^4] / Var^2, about 0.
     pub kurtosis: f64,
 }
+
+/// How alike two dictionaries' directions are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Likeness {
+    /// Name of the first.
+    pub a: String,
+    /// Name of the second.
+    pub b: String,
+    /// Features of each.
+    pub features: [usize; 2],
+    /// Mean over a's features of the largest cosine with a feature of b (MMCS).
+    pub mmcs: f64,
+    /// The same from b to a.
+    pub mmcs_back: f64,
+    /// Share of a's features whose largest cosine is above 0.9.
+    pub near: f64,
+    /// The same of b's.
+    pub near_back: f64,
+    /// Mean cosine of the one-to-one matching with the largest sum, over the smaller dictionary's features.
+    pub matched: f64,
+    /// Share of these pairs above 0.9.
+    pub matched_near: f64,
+}
