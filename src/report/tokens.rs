@@ -43,6 +43,17 @@ pub fn plain(token: &str) -> String {
         .collect()
 }
 
+/// A description in quotation marks; one that quotes tokens itself stands as it is.
+pub fn quoted(label: &str) -> String {
+    if label.is_empty() {
+        "–".into()
+    } else if label.contains(['"', '“']) {
+        label.to_owned()
+    } else {
+        format!("“{label}”")
+    }
+}
+
 /// How the mark of a space is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Space {

@@ -2,7 +2,7 @@
 //! single value behind them.
 
 use super::super::num;
-use super::canvas::{Anchor, Canvas, Ink, draw};
+use super::canvas::{Anchor, Canvas, Ink, Marker, draw};
 use super::frame::{Frame, SMALL, TITLE};
 use super::scale::{Kind, Scale};
 use super::series::Series;
@@ -37,11 +37,16 @@ pub struct Dots {
     pub reference: Option<f64>,
     /// Values that the axis must hold.
     pub include: Vec<f64>,
+    /// Whether to leave room for a second panel beside it.
+    pub narrow: bool,
 }
 
 const ROW: f64 = 23.0;
 const TOP: f64 = 34.0;
-const WIDTH: f64 = 900.0;
+/// Widths in pixels: the whole column, and half of it.
+const WIDTH: (f64, f64) = (900.0, 440.0);
+/// Longer row names are cut.
+const NAME: usize = 44;
 /// More single values than this are thinned evenly.
 const MOST: usize = 300;
 
@@ -49,9 +54,10 @@ const MOST: usize = 300;
 pub fn chart(d: &Dots) -> String {
     let n = d.columns.len().max(1) as f64;
     let longest = d.rows.iter().map(|r| r.label.chars().count()).max();
-    let left = 16.0 + 6.2 * longest.unwrap_or(0).clamp(6, 34) as f64;
+    let left = 16.0 + 6.2 * longest.unwrap_or(0).clamp(6, NAME) as f64;
+    let room = if d.narrow { WIDTH.1 } else { WIDTH.0 };
     let gap = 14.0;
-    let column = ((WIDTH - left) / n - gap).clamp(84.0, 420.0);
+    let column = ((room - left) / n - gap).clamp(84.0, 420.0);
     let bottom = TOP + ROW * d.rows.len().max(1) as f64;
     let width = left + (column + gap) * n + 6.0;
     let cells = || d.cells.iter().flatten().flatten();
@@ -73,7 +79,13 @@ pub fn chart(d: &Dots) -> String {
             } else {
                 Ink::Muted
             };
-            c.text((left - 10.0, y), &row.label, SMALL + 0.5, ink, Anchor::End);
+            c.text(
+                (left - 10.0, y),
+                &cut(&row.label),
+                SMALL + 0.5,
+                ink,
+                Anchor::End,
+            );
         }
         for (k, name) in d.columns.iter().enumerate() {
             let from = left + (column + gap) * k as f64;
@@ -104,7 +116,7 @@ pub fn chart(d: &Dots) -> String {
 }
 
 fn facet(c: &mut Canvas, frame: &Frame, d: &Dots, k: usize) {
-    for (v, label) in frame.x.ticks(((frame.right - frame.left) / 46.0) as usize) {
+    for (v, label) in frame.x.ticks(((frame.right - frame.left) / 36.0) as usize) {
         let x = frame.px(v);
         c.line((x, frame.top), (x, frame.bottom), Ink::Grid, 1.0);
         frame.x_tick(c, x, &label);
@@ -124,13 +136,8 @@ fn facet(c: &mut Canvas, frame: &Frame, d: &Dots, k: usize) {
         };
         let every = cell.values.len().div_ceil(MOST).max(1);
         for (i, &v) in cell.values.iter().enumerate().step_by(every) {
-            c.marker(
-                (frame.px(v), y + jitter(i)),
-                look.marker,
-                1.5,
-                look.ink,
-                0.2,
-            );
+            let at = (frame.px(v), y + jitter(i));
+            c.marker(at, Marker::Circle, 1.5, look.ink, 0.2);
         }
         if let Some(x) = cell.mark.map(|v| frame.px(v)) {
             c.path(&[(x, y - 6.0), (x, y + 6.0)], Ink::Grey, 1.0, 2.0);
@@ -139,6 +146,13 @@ fn facet(c: &mut Canvas, frame: &Frame, d: &Dots, k: usize) {
         c.path(&[(lo, y), (hi, y)], look.ink, 1.0, 2.2);
         c.marker((frame.px(cell.mean), y), look.marker, 4.0, look.ink, 1.0);
     }
+}
+
+fn cut(name: &str) -> String {
+    if name.chars().count() <= NAME {
+        return name.to_owned();
+    }
+    name.chars().take(NAME - 1).chain(['…']).collect()
 }
 
 /// A displacement within the row that is the same in every drawing: multiples of the golden ratio
@@ -164,7 +178,6 @@ pub fn interval(mean: f64, lo: f64, hi: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::canvas::Marker;
     use super::*;
 
     #[test]

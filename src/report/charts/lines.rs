@@ -1,5 +1,6 @@
 //! Series over two axes: points, joined or not, with their intervals and direct labels.
 
+use super::super::num;
 use super::canvas::{Anchor, Canvas, Ink, draw};
 use super::frame::{Frame, SMALL};
 use super::labels::Clutter;
@@ -16,6 +17,8 @@ pub struct Axis {
     pub kind: Option<Kind>,
     /// Values that it must hold.
     pub include: Vec<f64>,
+    /// Where its ticks stand; empty: at round numbers.
+    pub ticks: Vec<f64>,
 }
 
 impl Axis {
@@ -25,7 +28,17 @@ impl Axis {
             title: title.to_owned(),
             kind: None,
             include: Vec::new(),
+            ticks: Vec::new(),
         }
+    }
+
+    /// With ticks at the given values.
+    #[must_use]
+    pub fn ticked(mut self, at: impl IntoIterator<Item = f64>) -> Self {
+        self.ticks = at.into_iter().filter(|v| v.is_finite()).collect();
+        self.ticks.sort_by(f64::total_cmp);
+        self.ticks.dedup();
+        self
     }
 
     /// A linear axis that holds the given values.
@@ -52,7 +65,7 @@ impl Axis {
             None => Scale::auto(values, 20.0),
         };
         let exact = self.include.iter().fold(scale, |s, v| s.including(*v));
-        let mut padded = exact.padded(0.03);
+        let mut padded = exact.padded(0.05);
         // A zero that was asked for is the end of the axis.
         for v in &self.include {
             if *v == exact.lo {
@@ -262,8 +275,13 @@ impl Plot {
             c.text((wide.left - 7.0, y), &label, SMALL, Ink::Muted, Anchor::End);
         }
         let room = ((frame.right - frame.left) / 56.0) as usize;
-        for (v, label) in frame.x.ticks(room.clamp(2, 8)) {
-            frame.x_tick(c, frame.px(v), &label);
+        if self.x.ticks.is_empty() {
+            for (v, label) in frame.x.ticks(room.clamp(2, 8)) {
+                frame.x_tick(c, frame.px(v), &label);
+            }
+        }
+        for v in &self.x.ticks {
+            frame.x_tick(c, frame.px(*v), &num::short(*v));
         }
         frame.base(c);
         if zero {
@@ -287,13 +305,14 @@ impl Plot {
             let y = frame.py(*v);
             c.line((wide.left, y), (frame.right, y), Ink::Base, 1.0);
             let above = if y - frame.top > 16.0 { -8.0 } else { 9.0 };
-            c.text(
-                (frame.right - 2.0, y + above),
-                name,
-                SMALL,
-                Ink::Muted,
-                Anchor::End,
-            );
+            // Curves mostly fall to the right: a low rule is named at the left, a high one at the right.
+            let low = y > (frame.top + frame.bottom) / 2.0;
+            let (x, anchor) = if low {
+                (frame.left + 3.0, Anchor::Start)
+            } else {
+                (frame.right - 2.0, Anchor::End)
+            };
+            c.text((x, y + above), name, SMALL, Ink::Muted, anchor);
         }
     }
 
@@ -350,7 +369,11 @@ mod tests {
         plot.rules.push((3.0, "chance".into()));
         let svg = plot.svg();
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
-assert_eq!(svg.matches("opacity=\"0.55\"").count(), 3, "intervals: {svg}");
+        assert_eq!(
+            svg.matches("opacity=\"0.55\"").count(),
+            3,
+            "intervals: {svg}"
+        );
         for text in [
             "the series",
             "chance",

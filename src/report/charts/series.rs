@@ -40,7 +40,8 @@ pub fn coefficient(v: f64) -> String {
         return num::sig(v);
     }
     if v == 0.0 || (0.01..1000.0).contains(&v) {
-        format!("{v}")
+        let rounded: f64 = format!("{v:.2e}").parse().unwrap_or(v);
+        format!("{rounded}")
     } else {
         format!("{v:.2e}").replace(".00e", "e").replace("0e", "e")
     }

@@ -2,6 +2,7 @@
 
 use super::super::num;
 use super::super::paper::results::{Tree, TreeEdge, TreeNode};
+use super::super::tokens;
 use super::canvas::{Anchor, Canvas, Ink, draw};
 use super::frame::{SMALL, TITLE};
 use super::labels::spread;
@@ -154,7 +155,7 @@ fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
-    let quoted: Vec<char> = format!("“{text}”").chars().collect();
+    let quoted: Vec<char> = tokens::quoted(text).chars().collect();
     let mut rest = &quoted[..];
     let mut out = Vec::new();
     while !rest.is_empty() && out.len() < lines {
@@ -164,7 +165,15 @@ fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
         }
         if out.len() + 1 == lines {
             let cut = &rest[..room.saturating_sub(2).min(rest.len())];
-            out.push(format!("{}…”", cut.iter().collect::<String>().trim_end()));
+            let open = if quoted[0] == '“' && quoted.last() == Some(&'”') {
+                "…”"
+            } else {
+                "…"
+            };
+            out.push(format!(
+                "{}{open}",
+                cut.iter().collect::<String>().trim_end()
+            ));
             return out;
         }
         let window = &rest[..room.max(1)];

@@ -10,7 +10,7 @@ use super::results::{
 use crate::report::charts::dots::{self, Cell, Dots};
 use crate::report::charts::lines::{Axis, Line, Plot, Point};
 use crate::report::figure::{Figure, Table};
-use crate::report::num;
+use crate::report::{num, tokens};
 
 /// What is tested.
 pub const CLAIM: Claim = Claim {
@@ -112,6 +112,7 @@ fn matrix(rows: &[&ScoreRow], score: Score, title: &str, reference: f64, values:
             .collect(),
         reference: Some(reference),
         include: Vec::new(),
+        narrow: false,
     })
 }
 
@@ -232,7 +233,7 @@ fn labels(s: &AutointerpSection) -> Markup {
                     @for l in &s.labels {
                         tr {
                             td { (l.layer) "/" (l.index) }
-                            td { @if l.label.is_empty() { "–" } @else { "“" (l.label) "”" } }
+                            td { (tokens::quoted(&l.label)) }
                             td.n { (l.score.map_or_else(|| "skipped".into(), |v| num::fixed(v, 2))) }
                         }
                     }
@@ -267,7 +268,7 @@ fn sizes(sizes: &[SizeScore]) -> Markup {
         });
     let plot = Plot::new(
         "score by size of the dictionary",
-        Axis::log("ratio R = d_sae / d_in"),
+        Axis::log("ratio R = d_sae / d_in").ticked(sizes.iter().map(|s| s.ratio)),
         Axis::linear("score on top and random fragments", &[0.0]),
         lines.collect(),
     );
@@ -313,6 +314,11 @@ fn moments(s: &AutointerpSection) -> Markup {
         cells: vec![s.moments.iter().map(cell).collect()],
         reference: Some(0.0),
         include: vec![-0.3, 0.3],
+        narrow: s
+            .scores
+            .iter()
+            .flat_map(|r| &r.features)
+            .any(|f| f.kurtosis.is_some()),
     };
     let mut panels = vec![dots::chart(&d)];
     let scatter: Vec<Point> = s

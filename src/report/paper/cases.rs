@@ -61,6 +61,7 @@ fn shares(groups: &[ShareGroup]) -> Markup {
         cells: vec![groups.iter().map(cell).collect()],
         reference: None,
         include: vec![0.0, 1.0],
+        narrow: false,
     };
     let medians: Vec<String> = groups
         .iter()
@@ -110,7 +111,7 @@ fn case(f: &CaseFeature) -> Markup {
     html! {
         h3 id={ "case-" (f.layer) "-" (f.index) } {
             (name) " "
-            @if f.label.is_empty() { span.empty { "(no label)" } } @else { span.label { "“" (f.label) "”" } }
+            @if f.label.is_empty() { span.empty { "(no label)" } } @else { span.label { (tokens::quoted(&f.label)) } }
         }
         @if !f.why.is_empty() || f.density > 0.0 {
             p.muted {

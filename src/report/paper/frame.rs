@@ -92,9 +92,58 @@ fn or_dash(s: &str) -> String {
     }
 }
 
+/// `Of ten claims, six hold, one does not.`
+fn tally(sections: &[(&Claim, &About)]) -> String {
+    let of = |h: Holds| sections.iter().filter(|s| s.1.verdict.holds == h).count();
+    let part = |h: Holds, one: &str, many: &str| {
+        let n = of(h);
+        (n > 0).then(|| num::plural(n, one, many))
+    };
+    let parts: Vec<String> = [
+        part(Holds::Yes, "holds", "hold"),
+        part(Holds::Partly, "holds in part", "hold in part"),
+        part(Holds::No, "does not hold", "do not hold"),
+        part(Holds::Undecided, "is undecided", "are undecided"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    format!(
+        "Of {}, {}.",
+        num::plural(sections.len(), "claim", "claims"),
+        parts.join(", ")
+    )
+}
+
+/// One line below the title.
+pub fn lead(r: &PaperReport) -> Markup {
+    let scale = if r.scale.is_empty() {
+        String::new()
+    } else {
+        format!("scale “{}”", r.scale)
+    };
+    let time = if r.seconds > 0.0 {
+        num::duration(r.seconds)
+    } else {
+        String::new()
+    };
+    let parts = [
+        format!("mosaec {}", r.version),
+        r.model.name.clone(),
+        r.text.name.clone(),
+        scale,
+        time,
+    ];
+    let parts: Vec<&str> = parts
+        .iter()
+        .map(|p| p.trim())
+        .filter(|p| !p.is_empty())
+        .collect();
+    html! { (parts.join(" · ")) }
+}
+
 /// The first section: every claim with its verdict.
 pub fn glance(r: &PaperReport, sections: &[(&Claim, &About)]) -> Markup {
-    let of = |h: Holds| sections.iter().filter(|s| s.1.verdict.holds == h).count();
     html! {
         p {
             "The claims of Cunningham, Ewart, Riggs, Huben and Sharkey (2023), "
@@ -104,10 +153,7 @@ pub fn glance(r: &PaperReport, sections: &[(&Claim, &About)]) -> Markup {
             @if !r.text.name.is_empty() { " with " (r.text.name) }
             @if !r.scale.is_empty() { " at the scale " q { (r.scale) } }
             "."
-            @if !sections.is_empty() {
-                " Of " (sections.len()) " sections, " (of(Holds::Yes)) " hold, " (of(Holds::Partly)) " hold in part, "
-                (of(Holds::No)) " do not hold, " (of(Holds::Undecided)) " are undecided."
-            }
+            @if !sections.is_empty() { " " (tally(sections)) }
         }
         @if !sections.is_empty() {
             div.scroll.glance tabindex="0" {

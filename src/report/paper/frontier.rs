@@ -100,7 +100,11 @@ fn per_kind(
         .into_iter()
         .filter_map(|kind| {
             let here: Vec<&FrontierPoint> = points.iter().filter(|p| p.kind == kind).collect();
-            let lines = lines(here.iter().copied(), namer(&here), &at);
+            let mut lines = lines(here.iter().copied(), namer(&here), &at);
+            // The settings are the same on every line: they are read off the first.
+            for p in lines.iter_mut().skip(1).flat_map(|l| &mut l.points) {
+                p.note.clear();
+            }
             let label = format!("{label}, {}", look::site(kind));
             let (x, mut y) = axes.clone();
             if kinds(points).len() > 1 {
@@ -124,10 +128,10 @@ fn trade(points: &[FrontierPoint]) -> Markup {
     };
     let title = match (
         span(|p| p.l0, num::short),
-        span(|p| p.fvu, num::short_percent),
+        span(|p| p.fvu * 100.0, num::short),
     ) {
         (Some(l0), Some(fvu)) => format!(
-            "Over all settings, L0 runs over {l0} features per token and {fvu} of the variance stay unexplained"
+            "Over all settings, L0 runs over {l0} features per token and {fvu} % of the variance stay unexplained"
         ),
         _ => "What does sparsity cost?".into(),
     };
@@ -228,7 +232,10 @@ fn alive(points: &[FrontierPoint]) -> Markup {
         panels.extend(by_ratio(points));
     }
     Figure {
-        title: format!("Alive: {} of the features", parts.join(", ")),
+        title: format!(
+            "Share of features alive, over all settings: {}",
+            parts.join(", ")
+        ),
         subtitle: format!(
             "Alive: fires more than 10 times on {} (the paper’s criterion, appendix E).",
             held_out(points)
@@ -247,6 +254,9 @@ fn by_ratio(points: &[FrontierPoint]) -> Vec<String> {
         .filter_map(|kind| {
             let here: Vec<&FrontierPoint> = points.iter().filter(|p| p.kind == kind).collect();
             let several = look::distinct(here.iter().map(|p| p.layer)).len() > 1;
+            if look::distinct(here.iter().map(|p| p.ratio.to_string())).len() < 2 {
+                return None;
+            }
             let name = |p: &FrontierPoint| {
                 if several {
                     format!("layer {} {}", p.layer, setting(p))
@@ -260,7 +270,7 @@ fn by_ratio(points: &[FrontierPoint]) -> Vec<String> {
             let title = format!("{}: alive features / d_in", look::site(kind));
             let mut plot = Plot::new(
                 &format!("alive features against ratio, {}", look::site(kind)),
-                Axis::linear("ratio R = d_sae / d_in", &[0.0]),
+                Axis::linear("ratio R = d_sae / d_in", &[0.0]).ticked(here.iter().map(|p| p.ratio)),
                 Axis::linear(&title, &[0.0]),
                 lines,
             );

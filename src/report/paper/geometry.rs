@@ -50,6 +50,7 @@ pub fn figures(s: &GeometrySection) -> Markup {
         ],
         reference: None,
         include: vec![0.0, 1.0],
+        narrow: false,
     };
     let kinds = look::distinct(pairs.iter().map(|p| p.differs.as_str()));
     let parts: Vec<String> = kinds

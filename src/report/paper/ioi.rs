@@ -217,7 +217,7 @@ fn attribution(site: &IoiSite) -> Markup {
     Figure {
         title: site.attribution_rank_correlation.map_or_else(
             || "Does attribution find the features that matter?".into(),
-            |r| format!("Attribution ranks single features nearly as patching does where its rank correlation is near 1: here {}", num::fixed(r, 2)),
+            |r| format!("Layer {}: the rank correlation of attribution with the exact effect of single features is {}", site.layer, num::fixed(r, 2)),
         ),
         subtitle: format!("Every feature of {} alone, mean over {} pairs of prompts; dashed: estimate and effect are equal.", site.hook, num::int(site.prompts as u64)),
         panels: vec![plot.svg()],

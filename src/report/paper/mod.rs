@@ -112,7 +112,7 @@ pub fn html(r: &PaperReport) -> String {
     } else {
         &r.title
     };
-    page::document(title, &summary::lead(&run), &sections)
+    page::document(title, &frame::lead(r), &sections)
 }
 
 /// What both kinds of report have in common: where everything came from.

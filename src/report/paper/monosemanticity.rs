@@ -68,7 +68,7 @@ pub fn figures(s: &MonosemanticitySection) -> Markup {
             Axis::linear(name, &[0.0, 1.0]),
             lines,
         );
-        plot.size = (304.0, 250.0);
+        plot.size = (294.0, 250.0);
         plot.rules = s
             .baselines
             .iter()

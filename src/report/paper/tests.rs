@@ -348,7 +348,7 @@ fn titles_say_what_the_numbers_say() {
     let page = html(&example::report());
     for title in [
         "SAE is above the best baseline in 2 of 4 layers, with intervals apart in 1",
-        "Without 4/3138 “phrases, dates, acronyms after “(”, predicts “)””, 5/2027 “closing parenthesis” loses 61\u{a0}% of its activation",
+        "Without 4/3138 phrases, dates, acronyms after “(”, predicts “)”, 5/2027 “closing parenthesis” loses 61\u{a0}% of its activation",
         "4/556: 99.0\u{a0}% of the firings in the upper half of its range are on “’”",
         "Layer 2, half of the effect of patching everything: SAE α=1e-3 needs",
         "Of the moments, skew and kurtosis are correlated with the score",

@@ -191,9 +191,9 @@ fn grid(
         show,
         legend: legend.to_owned(),
         room: if m.alphas.len() > 10 {
-            (560.0, 34.0)
+            (456.0, 34.0)
         } else {
-            (450.0, 44.0)
+            (456.0, 48.0)
         },
     }
     .svg()

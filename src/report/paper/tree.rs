@@ -6,7 +6,7 @@ use super::frame::Claim;
 use super::results::{Tree, TreeNode, TreeSection};
 use crate::report::charts::tree;
 use crate::report::figure::{Figure, Table};
-use crate::report::{findings, num};
+use crate::report::{findings, num, tokens};
 
 /// What is tested.
 pub const CLAIM: Claim = Claim {
@@ -31,7 +31,7 @@ fn figure(t: &Tree) -> Markup {
         if n.label.is_empty() {
             name(n)
         } else {
-            format!("{} “{}”", name(n), n.label)
+            format!("{} {}", name(n), tokens::quoted(&n.label))
         }
     };
     let strongest = t
