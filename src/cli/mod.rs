@@ -14,6 +14,7 @@ mod hooks;
 mod ioi;
 mod options;
 mod report;
+mod reproduce;
 mod selftest;
 mod subject;
 mod train;
@@ -47,6 +48,7 @@ enum Command {
     Features(features::Args),
     Ioi(ioi::Args),
     Report(report::Args),
+    Reproduce(reproduce::Args),
     Bench(bench::Args),
 }
 
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
             Command::Features(args) => features::run(global, args).await,
             Command::Ioi(args) => ioi::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
+            Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,
         }
     });

@@ -3,7 +3,9 @@
 use crate::sae::Arch;
 
 /// How much of the paper is repeated.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Scale {
     /// Minutes on two processor cores

@@ -5,9 +5,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::super::common::{
-    load_contexts, load_model, load_tokenizer, progress, say, split,
-};
+use super::super::common::{load_contexts, load_model, load_tokenizer, progress, say, split};
 use super::super::options::{Global, TextOption};
 use super::super::training::{Job, RunConfig, model_source, train_runs};
 use super::plan::{Group, Plan, Scale};
@@ -114,7 +112,12 @@ impl<'a> Study<'a> {
     }
 
     /// Activations of the first `tokens` training tokens.
-    pub(super) fn activations(&self, model: &Model, site: Site, tokens: usize) -> Result<Vec<Tensor>> {
+    pub(super) fn activations(
+        &self,
+        model: &Model,
+        site: Site,
+        tokens: usize,
+    ) -> Result<Vec<Tensor>> {
         let seq = self.train.context();
         let ids = self.train.tokens();
         let ids = &ids[..((tokens / seq).max(1) * seq).min(ids.len())];
@@ -244,7 +247,11 @@ impl<'a> Study<'a> {
     }
 
     fn folder(&self, group: &Group, model: &Model, site: Site) -> Result<(RunFolder, RunConfig)> {
-        let path = self.out.join("runs").join(&group.name).join(site.hook.to_string());
+        let path = self
+            .out
+            .join("runs")
+            .join(&group.name)
+            .join(site.hook.to_string());
         if path.join("config.toml").exists() {
             return Ok(RunFolder::open::<RunConfig>(&path)?);
         }
@@ -256,8 +263,16 @@ impl<'a> Study<'a> {
             seed: group.seed,
         };
         let members: Vec<Member> = match group.arch {
-            Arch::TopK => group.ks.iter().map(|k| member(0.0, (*k).min(d_sae))).collect(),
-            _ => group.alphas.iter().map(|a| member(self.alpha(*a), 0)).collect(),
+            Arch::TopK => group
+                .ks
+                .iter()
+                .map(|k| member(0.0, (*k).min(d_sae)))
+                .collect(),
+            _ => group
+                .alphas
+                .iter()
+                .map(|a| member(self.alpha(*a), 0))
+                .collect(),
         };
         let mut train = TrainConfig::new(group.arch, d_in, d_sae, members, self.plan.steps);
         train.batch = self.plan.batch;
@@ -305,7 +320,9 @@ impl<'a> Study<'a> {
         )?;
         let mut sources = SharedSite::all(buffer);
         if let Some(first) = sources.first_mut() {
-            first.batch(0, 1, 1).map_err(super::super::common::source_error)?;
+            first
+                .batch(0, 1, 1)
+                .map_err(super::super::common::source_error)?;
         }
         bar.finish_and_clear();
         let mut jobs: Vec<Job<'_>> = folders
@@ -322,6 +339,20 @@ impl<'a> Study<'a> {
         drop(sources);
         self.gpu.trim();
         Ok(())
+    }
+
+    /// Coefficients of the plan in words.
+    pub(super) fn alphas_text(&self, of_plan: &[f64]) -> String {
+        let each = of_plan.iter().map(|a| format!("{:e}", self.alpha(*a)));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The text in words.
+    pub(super) fn text_name(&self) -> String {
+        match self.text.text.as_str() {
+            super::super::options::EMBEDDED => "six novels by Jane Austen".to_owned(),
+            name => name.to_owned(),
+        }
     }
 
     /// A line about what goes on.
