@@ -3,6 +3,7 @@
 //! The table of cases ([`cases::all`]) runs in `cargo test` and in `mosaec selftest`.
 
 pub mod activation;
+pub mod activation_vjp;
 pub mod adam;
 pub mod add_norm;
 pub mod attention_fused;
@@ -14,17 +15,20 @@ pub mod combine;
 pub mod compare_logits;
 pub mod count_above;
 pub mod cross_entropy;
+pub mod cross_entropy_vjp;
 pub mod densify;
 pub mod feature_norms;
 pub mod feature_update;
 pub mod gather_rows;
 pub mod kl_divergence;
+pub mod kl_divergence_vjp;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_texel;
 pub mod matmul_uniform;
 pub mod matvec;
 pub mod norm;
+pub mod norm_vjp;
 pub mod project_rows;
 pub mod reconstruction_stats;
 pub mod relu_count;
@@ -35,6 +39,7 @@ pub mod rope;
 pub mod row_sum;
 pub mod scale_columns;
 pub mod softmax_causal;
+pub mod softmax_vjp;
 pub mod sort_entries;
 pub mod sparse_decode;
 pub mod sparse_dots;
@@ -93,6 +98,13 @@ pub static KERNELS: &[&Kernel] = &[
     &scale_columns::KERNEL,
     &cross_entropy::KERNEL,
     &kl_divergence::KERNEL,
+    &norm_vjp::KERNEL,
+    &norm_vjp::LANE,
+    &softmax_vjp::KERNEL,
+    &softmax_vjp::LANE,
+    &activation_vjp::KERNEL,
+    &cross_entropy_vjp::KERNEL,
+    &kl_divergence_vjp::KERNEL,
     &adam::KERNEL,
     &clip_scale::KERNEL,
     &column_sum::FOURS,
