@@ -369,3 +369,35 @@ fn references_agree_with_finite_differences() {
     let kl = |x: &[f64]| kl_divergence::reference(x, &other, cols).iter().sum();
     finite_differences("KL", &x, kl, &g);
 }
+
+/// Many contexts go through attention in groups; each gets the gradients it has among few.
+#[test]
+fn groups_of_contexts_are_seams_that_nobody_sees() {
+    let gpu = common::gpu();
+    let model = Model::load(&gpu, &folder("llama-gqa")).unwrap();
+    // Scores of 4 heads x 64 x 64 in f32: 512 contexts to a group of 32 MiB.
+    let (seq, few, many) = (64, 3, 514);
+    let words: Vec<u32> = (0..few * seq)
+        .map(|i| (i * i * 7 + i) as u32 % 97)
+        .collect();
+    let all: Vec<u32> = words.iter().copied().cycle().take(many * seq).collect();
+    let point = HookPoint::Block(0, BlockHook::K);
+    let run = |ids: &[u32]| {
+        let tokens = Tokens::new(ids, seq).unwrap();
+        let wanted = vec![[5, 11]; tokens.batch()];
+        let objective = Objective::LogitDifference { wanted: &wanted };
+        let hooks = &mut Hooks::new();
+        let found = model
+            .gradients(&gpu, &tokens, hooks, &objective, &[point])
+            .unwrap();
+        read(&gpu, &found.gradients[&point])
+    };
+    let (few_found, found) = (run(&words), run(&all));
+    let each = few_found.len() / few;
+    for context in [0, 1, 511, 512, 513] {
+        let like = context % few;
+        let a = &found[context * each..(context + 1) * each];
+        let e = error(a, &few_found[like * each..(like + 1) * each]);
+        assert!(e < BOUND, "context {context}: {e:.1e}");
+    }
+}

@@ -186,6 +186,7 @@ pub fn all() -> Vec<Case> {
         super::kl_divergence_vjp::cases(),
         super::adam::cases(),
         super::clip_scale::cases(),
+        super::column_dots::cases(),
         super::column_sum::cases(),
         super::count_above::cases(),
         super::project_rows::cases(),

@@ -10,6 +10,7 @@ pub mod attention_fused;
 pub mod cases;
 pub mod clip_features;
 pub mod clip_scale;
+pub mod column_dots;
 pub mod column_sum;
 pub mod combine;
 pub mod compare_logits;
@@ -107,6 +108,7 @@ pub static KERNELS: &[&Kernel] = &[
     &kl_divergence_vjp::KERNEL,
     &adam::KERNEL,
     &clip_scale::KERNEL,
+    &column_dots::KERNEL,
     &column_sum::FOURS,
     &column_sum::ANY,
     &count_above::KERNEL,
