@@ -162,7 +162,7 @@ fn a_dictionary_with_its_error_changes_nothing() {
 fn integrated_gradients_sum_to_the_difference() {
     let gpu = common::gpu();
     let model = Model::embedded(&gpu).unwrap();
-    let set = prompts(6);
+    let set = prompts(4);
     for name in ["blocks.2.hook_resid_post", "blocks.2.hook_mlp_out"] {
         let runs = block_on(Counterfactual::prepare(
             &gpu,
@@ -174,7 +174,9 @@ fn integrated_gradients_sum_to_the_difference() {
         .unwrap();
         let rows = Rows::new(&gpu, model.config().d_model, 192, 0.0);
         let coordinates = Coordinates::new(&gpu, model.config().d_model);
-        for dictionary in [&rows as &dyn Dictionary, &coordinates] {
+        let residual = name.ends_with("resid_post");
+        let both = [&rows as &dyn Dictionary, &coordinates];
+        for dictionary in both.into_iter().take(if residual { 2 } else { 1 }) {
             let change = FeatureChange::new(&gpu, &runs, dictionary, "d").unwrap();
             for metric in [Metric::Kl, Metric::LogitDifference] {
                 let on = |path| block_on(change.attribute(&gpu, metric, path, &mut quiet)).unwrap();
@@ -183,10 +185,10 @@ fn integrated_gradients_sum_to_the_difference() {
                     let whole = found.target - found.base;
                     ((found.total() - whole) / whole).abs()
                 };
-                let (few, many) = (off(2), off(32));
+                let (few, many) = (off(2), off(16));
                 let base = on(Path::AtBase);
                 eprintln!(
-                    "{name} {} {metric:?}: {:.4} to {:.4}; off by {few:.1e} with 2 steps, {many:.1e} with 32; \
+                    "{name} {} {metric:?}: {:.4} to {:.4}; off by {few:.1e} with 2 steps, {many:.1e} with 16; \
                      at base {:.4}",
                     dictionary.name(),
                     base.base,
@@ -252,48 +254,44 @@ fn attribution_is_exact_where_the_metric_is_linear() {
     assert_abs_diff_eq!(along, whole, epsilon = 1e-4 * whole.abs().max(1.0));
 }
 
-/// The order by attribution is near that by runs, and both begin with what matters.
+/// Of ever smaller changes attribution says what runs say: its error is of second order.
 #[test]
 fn attribution_ranks_as_runs_do() {
     let gpu = common::gpu();
     let model = Model::embedded(&gpu).unwrap();
-    let set = prompts(8);
+    let set = prompts(4);
     let name = hook("blocks.2.hook_resid_post");
     let runs = block_on(Counterfactual::prepare(&gpu, &model, &set, name, 4096)).unwrap();
-    let rows = Rows::new(&gpu, model.config().d_model, 96, 0.0);
-    let change = FeatureChange::new(&gpu, &runs, &rows, "rows").unwrap();
-    let exact = block_on(change.rank(&gpu, &mut quiet)).unwrap();
-    let fast = block_on(change.rank_by_attribution(&gpu, Path::AtBase, &mut quiet)).unwrap();
-    assert_eq!(
-        (exact.method, fast.method),
-        (PatchMethod::Exact, PatchMethod::Attribution)
-    );
-    let mut same = [exact.order.clone(), fast.order.clone()];
-    same.iter_mut().for_each(|order| order.sort_unstable());
-    assert_eq!(same[0], same[1]);
-    let effect = |j: usize| {
-        let at = fast.order.iter().position(|k| *k == j).unwrap();
-        fast.effect[at].unwrap()
+    let off = |smaller: f32| {
+        let mut rows = Rows::new(&gpu, model.config().d_model, 96, 0.0);
+        rows.scale /= smaller;
+        let change = FeatureChange::new(&gpu, &runs, &rows, "rows").unwrap();
+        let exact = block_on(change.rank(&gpu, &mut quiet)).unwrap();
+        let path = Path::AtBase;
+        let fast = block_on(change.rank_by_attribution(&gpu, path, &mut quiet)).unwrap();
+        let methods = (exact.method, fast.method);
+        assert_eq!(methods, (PatchMethod::Exact, PatchMethod::Attribution));
+        assert!(fast.effect.is_sorted_by(|a, b| a >= b));
+        let mut same = [exact.order.clone(), fast.order.clone()];
+        same.iter_mut().for_each(|order| order.sort_unstable());
+        assert_eq!(same[0], same[1]);
+        let estimate = |j: usize| fast.effect[fast.order.iter().position(|k| *k == j).unwrap()];
+        let pairs = exact.order.iter().zip(&exact.effect);
+        let pairs: Vec<(f64, f64)> = pairs
+            .filter_map(|(j, e)| Some(((*e)?, estimate(*j)?)))
+            .collect();
+        let most = pairs.iter().fold(0.0f64, |m, (a, _)| m.max(a.abs()));
+        let worst = pairs.iter().fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+        eprintln!(
+            "{} features, effects to {most:.1e} nats, attribution off by {worst:.1e}",
+            pairs.len()
+        );
+        let curve = block_on(change.curve(&gpu, "rows", &fast, &mut quiet)).unwrap();
+        assert_eq!(curve.order.unwrap().method, PatchMethod::Attribution);
+        worst / most
     };
-    let pairs: Vec<(f64, f64)> = exact
-        .order
-        .iter()
-        .zip(&exact.effect)
-        .filter_map(|(j, e)| Some(((*e)?, effect(*j))))
-        .collect();
-    let n = pairs.len() as f64;
-    let mean = |f: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>() / n;
-    let (ma, mb) = (mean(&|p| p.0), mean(&|p| p.1));
-    let cov = mean(&|p| (p.0 - ma) * (p.1 - mb));
-    let deviations = mean(&|p| (p.0 - ma).powi(2)).sqrt() * mean(&|p| (p.1 - mb).powi(2)).sqrt();
-    let r = cov / deviations;
-    eprintln!(
-        "{} features, correlation of attribution and runs {r:.3}",
-        pairs.len()
-    );
-    assert!(r > 0.8, "{r}");
-    let curve = block_on(change.curve(&gpu, "rows", &fast, &mut quiet)).unwrap();
-    assert_eq!(curve.order.unwrap().method, PatchMethod::Attribution);
+    let (small, smaller) = (off(50.0), off(200.0));
+    assert!(smaller < 0.4 * small && smaller < 0.02, "{small} {smaller}");
 }
 
 #[test]
@@ -340,12 +338,14 @@ fn acdc_keeps_what_the_thresholds_say() {
     let plain = plain_acdc(&gpu, &change, &none.steps[0].kept, &options);
     let sets: Vec<&Vec<usize>> = found.steps.iter().map(|s| &s.kept).collect();
     eprintln!(
-        "{} features differ; {:?} kept, {} prompt runs for {} decisions, one at a time {}, plainly {}",
+        "{} features differ; {:?} kept, {} prompt runs in {} batches for {} decisions, one at a time {} in {}, plainly {}",
         found.differing,
         sets.iter().map(|s| s.len()).collect::<Vec<_>>(),
         found.runs,
+        found.batches,
         found.decisions,
         single.runs,
+        single.batches,
         plain.1
     );
     assert_eq!(
@@ -353,7 +353,7 @@ fn acdc_keeps_what_the_thresholds_say() {
         single.steps.iter().map(|s| &s.kept).collect::<Vec<_>>()
     );
     assert_eq!(sets, plain.0.iter().collect::<Vec<_>>());
-    assert!(found.runs < plain.1 && single.runs < plain.1);
+    assert!(single.runs < plain.1 && found.batches < single.batches);
     for step in &found.steps {
         let again = block_on(change.patch(&gpu, &step.kept)).unwrap();
         assert_abs_diff_eq!(again.kl, step.point.kl, epsilon = 1e-6);

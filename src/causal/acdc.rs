@@ -75,6 +75,8 @@ pub struct Acdc {
     pub differing: usize,
     /// Runs of one prompt that measuring took, those on wrong guesses included.
     pub runs: usize,
+    /// Times that candidates were measured together.
+    pub batches: usize,
     /// Decisions about a feature.
     pub decisions: usize,
     /// Of the orders of visits.
@@ -133,14 +135,16 @@ impl FeatureChange<'_> {
             searched: searched.len(),
             differing: differing.len(),
             runs: 0,
+            batches: 0,
             decisions: 0,
             seed: options.seed,
         };
         let mut kept = searched;
         let mut point = full;
         let mut search = Search {
-            rate: 0.0,
-            at_once: 4,
+            rate: 0.25,
+            // Work that turns out to be in vain costs its time on a CPU, and little where a GPU would idle.
+            patience: if gpu.is_software() { 0.5 } else { 2.0 },
             most: options.at_once.max(1),
         };
         let rounds = options.thresholds.len();
@@ -167,7 +171,7 @@ impl FeatureChange<'_> {
             });
             progress((round + 1) as f32 / rounds as f32);
         }
-        found.runs = state.runs;
+        (found.runs, found.batches) = (state.runs, state.batches);
         Ok(found)
     }
 
@@ -195,7 +199,8 @@ impl FeatureChange<'_> {
 struct Search {
     /// Share of features un-patched of late.
     rate: f64,
-    at_once: usize,
+    /// Wrong guesses that are expected in a batch.
+    patience: f64,
     most: usize,
 }
 
@@ -210,14 +215,13 @@ impl Search {
         threshold: f64,
     ) -> Result<Vec<usize>> {
         let all_go = self.rate > GUESS;
-        let mut at_once = self.at_once.min(self.most);
-        if all_go {
-            // A candidate of a chain carries the edits of those before it.
-            at_once = at_once.min(32);
-        }
+        let wrong = if all_go { 1.0 - self.rate } else { self.rate };
+        // A candidate of a chain carries the edits of those before it.
+        let most = if all_go { self.most.min(32) } else { self.most };
+        let at_once = ((self.patience / wrong.max(1e-9)) as usize).clamp(1, most);
         let batch: Vec<Candidate> = state.candidates(queue, at_once, all_go);
         let measured = state.measure(gpu, &batch, all_go).await?;
-        let (taken, mut decided) = (batch.len(), 0);
+        let taken = batch.len();
         let mut undecided = Vec::new();
         let mut gone = Vec::new();
         state.clean();
@@ -228,9 +232,8 @@ impl Search {
                 undecided.push(feature);
                 continue;
             }
-            decided += usize::from(!candidate.is_known());
             let goes = state.rise(feature, &kl) < threshold;
-            self.rate = 0.8 * self.rate + if goes { 0.2 } else { 0.0 };
+            self.rate = 0.9 * self.rate + if goes { 0.1 } else { 0.0 };
             if goes != all_go {
                 state.soil(feature);
             }
@@ -242,11 +245,6 @@ impl Search {
             }
         }
         state.take_off(gpu, &gone)?;
-        // Twice as many while guesses are right, as many as were of use when one was not.
-        self.at_once = match undecided.is_empty() {
-            true => (2 * decided).clamp(self.at_once, self.most.max(self.at_once)),
-            false => decided.max(1),
-        };
         queue.splice(..taken, undecided);
         Ok(gone)
     }

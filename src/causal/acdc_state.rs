@@ -18,13 +18,6 @@ pub(super) struct Candidate {
     known: Option<Vec<f64>>,
 }
 
-impl Candidate {
-    /// Whether nothing had to be run.
-    pub(super) fn is_known(&self) -> bool {
-        self.known.is_some()
-    }
-}
-
 /// Divergences without a feature, one for each prompt that it touches.
 struct Measured {
     /// What had been un-patched then.
@@ -47,7 +40,9 @@ pub(super) struct State<'s> {
     touched: Vec<Vec<Place>>,
     measured: Vec<Option<Measured>>,
     removed: u64,
+    /// Prompts that were run for measurements, and in how many batches of candidates.
     pub(super) runs: usize,
+    pub(super) batches: usize,
 }
 
 impl<'s> State<'s> {
@@ -88,6 +83,7 @@ impl<'s> State<'s> {
             measured: (0..count).map(|_| None).collect(),
             removed: 0,
             runs: 0,
+            batches: 0,
         })
     }
 
@@ -142,6 +138,7 @@ impl<'s> State<'s> {
             .iter()
             .map(|c| c.known.clone().unwrap_or_default())
             .collect();
+        self.batches += usize::from(batch.iter().any(|c| c.known.is_none()));
         for (at, pair) in self.change.runs.pairs.iter().enumerate() {
             // (candidate, prompt, features that are taken off there)
             let mut jobs: Vec<(usize, u32, Vec<usize>)> = Vec::new();
