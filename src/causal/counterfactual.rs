@@ -6,7 +6,16 @@ use super::error::{CausalError, Result};
 use crate::data::IoiSet;
 use crate::gpu::{Gpu, GpuError, Tensor};
 use crate::harvest::Site;
-use crate::model::{BlockHook, HookPoint, Hooks, Model, Want};
+use crate::model::{BlockHook, HookPoint, Hooks, Model, Objective, Want};
+
+/// What is read at the last position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// KL(patched || target), nats.
+    Kl,
+    /// logit(IO) - logit(S), those of the base version.
+    LogitDifference,
+}
 
 /// Base (clean) and target runs of a set at one hook.
 pub struct Counterfactual<'a> {
@@ -33,6 +42,8 @@ pub(super) struct PairedRuns {
     pub(super) target: Tensor,
     /// The target's residual stream after the last block at the last position, `[batch, d_model]`.
     target_ends: Tensor,
+    /// IO and S of each prompt, of the base version.
+    wanted: Vec<[u32; 2]>,
     /// KL(base || target) of each prompt.
     pub(super) kl_none: Vec<f64>,
 }
@@ -89,6 +100,7 @@ impl<'a> Counterfactual<'a> {
                 base: site.rows(gpu, &base)?,
                 target: site.rows(gpu, &target)?,
                 target_ends,
+                wanted: batch.prompts.iter().map(|p| [p.io, p.s]).collect(),
                 kl_none: Vec::new(),
             };
             let every: Vec<u32> = (0..batch.len() as u32).collect();
@@ -164,6 +176,47 @@ impl<'a> Counterfactual<'a> {
         let ends = rows(&ends.unwrap_or(value))?;
         let targets = rows_at(gpu, &runs.target_ends, prompts)?;
         Ok(self.model.kl(gpu, &ends, &targets)?)
+    }
+
+    /// `metric` of each prompt, `[batch]`, and its gradient with respect to the activations at the hook,
+    /// `[batch * seq, width]`, when these are `values` (the same shape).
+    pub(super) fn gradient(
+        &self,
+        gpu: &Gpu,
+        runs: &PairedRuns,
+        values: &Tensor,
+        metric: Metric,
+    ) -> Result<(Tensor, Tensor)> {
+        let (n, seq, config) = (runs.batch, runs.seq, self.model.config());
+        let objective = match metric {
+            Metric::Kl => Objective::Kl {
+                target_ends: &runs.target_ends,
+            },
+            Metric::LogitDifference => Objective::LogitDifference {
+                wanted: &runs.wanted,
+            },
+        };
+        let value = values.reshape(&self.hook.shape(config, n, seq))?;
+        let (start, mut hooks) = if self.start == self.hook {
+            (value, Hooks::new())
+        } else {
+            let stream = runs.stream.reshape(&[n, seq, config.d_model])?;
+            (stream, Hooks::new().replace(self.hook, value))
+        };
+        let mut found = self.model.gradients_from(
+            gpu,
+            self.start,
+            &start,
+            &mut hooks,
+            &objective,
+            &[self.hook],
+        )?;
+        let gradient = found.gradients.remove(&self.hook);
+        let gradient = match gradient {
+            Some(gradient) => gradient.reshape(&[n * seq, self.width])?,
+            None => gpu.zeros(&[n * seq, self.width])?,
+        };
+        Ok((found.objective, gradient))
     }
 }
 

@@ -5,6 +5,9 @@
 //! features of a dictionary, or principal components ([`features`]).
 
 mod ablation;
+pub mod acdc;
+mod acdc_state;
+pub mod attribution;
 mod batch;
 mod cases;
 mod counterfactual;
@@ -17,9 +20,11 @@ pub mod residual;
 mod tree;
 
 pub use ablation::{Ablation, Fall, ablate};
+pub use acdc::{Acdc, AcdcOptions, AcdcStep};
+pub use attribution::{Attribution, Path};
 pub use batch::Version;
 pub use cases::{CaseOptions, case_studies};
-pub use counterfactual::Counterfactual;
+pub use counterfactual::{Counterfactual, Metric};
 
 pub use error::{CausalError, Result};
 pub use features::FeatureChange;
@@ -38,10 +43,37 @@ use crate::model::{HookPoint, Model};
 use crate::report::results::{FeaturePatching, IoiReport};
 use crate::sae::Sae;
 
+/// How features are ordered or chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// By what each does alone, measured ([`FeatureChange::rank`]).
+    Exact,
+    /// The same by the gradient at the base run ([`FeatureChange::rank_by_attribution`]).
+    Attribution,
+    /// The sets that ACDC keeps ([`FeatureChange::acdc`]).
+    Acdc(AcdcOptions),
+}
+
+/// Where features are patched, and in which order. A hook alone: in exact order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patching {
+    /// Where.
+    pub hook: HookPoint,
+    /// In which order.
+    pub order: Order,
+}
+
+impl From<HookPoint> for Patching {
+    fn from(hook: HookPoint) -> Self {
+        let order = Order::Exact;
+        Self { hook, order }
+    }
+}
+
 /// Share of the progress that behaviour and residual patching take.
 const RESIDUAL: f32 = 0.2;
 
-/// The whole experiment. `saes`: dictionaries of activations at `hook` with their names (`topk k=16`;
+/// The whole experiment. `saes`: dictionaries of activations at the hook of `patching` with their names (`topk k=16`;
 /// the curve is called `SAE topk k=16`); `pca`: the baseline at the same hook. Without either there
 /// is no feature patching. `progress` gets the share that is done.
 ///
@@ -53,7 +85,7 @@ pub async fn ioi_experiment(
     model: &Model,
     saes: &[(&str, &Sae)],
     set: &IoiSet,
-    hook: HookPoint,
+    patching: impl Into<Patching>,
     pca: Option<&Pca>,
     progress: &mut dyn FnMut(f32),
 ) -> Result<IoiReport> {
@@ -72,7 +104,7 @@ pub async fn ioi_experiment(
         None
     } else {
         let mut step = |done: f32| progress(RESIDUAL + (1.0 - RESIDUAL) * done);
-        Some(feature_patching(gpu, model, &decompositions, set, hook, &mut step).await?)
+        Some(feature_patching(gpu, model, &decompositions, set, patching, &mut step).await?)
     };
     progress(1.0);
     Ok(IoiReport {
@@ -86,7 +118,7 @@ pub async fn ioi_experiment(
     })
 }
 
-/// A curve for each decomposition (under its name) of the activations at `hook`.
+/// A curve for each decomposition (under its name) of the activations at the hook of `patching`.
 ///
 /// # Errors
 /// As [`ioi_experiment`].
@@ -95,9 +127,10 @@ pub async fn feature_patching(
     model: &Model,
     decompositions: &[(String, &dyn Dictionary)],
     set: &IoiSet,
-    hook: HookPoint,
+    patching: impl Into<Patching>,
     progress: &mut dyn FnMut(f32),
 ) -> Result<FeaturePatching> {
+    let Patching { hook, order } = patching.into();
     let rows = decompositions.iter().map(|(_, d)| d.max_rows(gpu));
     let tokens = rows.fold(RUN_TOKENS, usize::min);
     let runs = Counterfactual::prepare(gpu, model, set, hook, tokens).await?;
@@ -105,7 +138,16 @@ pub async fn feature_patching(
     for (i, (name, decomposition)) in decompositions.iter().enumerate() {
         let mut step = |done: f32| progress((i as f32 + done) / decompositions.len() as f32);
         let change = FeatureChange::new(gpu, &runs, *decomposition, name)?;
-        let ranking = change.rank(gpu, &mut |done| step(0.8 * done)).await?;
+        let first = &mut |done| step(0.8 * done);
+        let ranking = match &order {
+            Order::Exact => change.rank(gpu, first).await?,
+            Order::Attribution => change.rank_by_attribution(gpu, Path::AtBase, first).await?,
+            Order::Acdc(options) => {
+                let found = change.acdc(gpu, options, &mut step).await?;
+                curves.push(found.curve(name));
+                continue;
+            }
+        };
         let curve = change
             .curve(gpu, name, &ranking, &mut |done| step(0.8 + 0.2 * done))
             .await?;

@@ -1,15 +1,15 @@
 //! The order in which features are patched: by what each does to the output when patched alone.
 
-use super::batch::{RUN_TOKENS, rows_at};
+use super::batch::RUN_TOKENS;
 use super::counterfactual::PairedRuns;
 use super::error::Result;
 use super::features::FeatureChange;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::column_sum::{Column, column_sum_into};
 use crate::ops::combine::combine;
-use crate::ops::matmul::{Product, View, matmul};
 use crate::ops::relu_in_place::relu_in_place;
 use crate::ops::row_sum::{RowSum, row_sum};
+use crate::report::results::PatchMethod;
 
 /// Features that are run on a prompt, on average: a feature's effect is measured, in the order of
 /// their change, while feature-prompt pairs are below this times the prompts. Every decomposition gets
@@ -26,6 +26,8 @@ pub struct Ranking {
     /// Of each in `order`: how far patching it alone lowers KL(patched || target), nats, mean over
     /// prompts; below 0 if it leads away, `None` if not measured.
     pub effect: Vec<Option<f64>>,
+    /// By runs of each feature, or (then all effects are estimates, by falling effect) by attribution.
+    pub method: PatchMethod,
 }
 
 impl FeatureChange<'_> {
@@ -40,12 +42,7 @@ impl FeatureChange<'_> {
         let directions = self.decomposition.directions();
         let squares = row_sum(gpu, directions, features, RowSum::Squares)?;
         let squares = gpu.read(&squares).await?;
-        // Of each pair of runs, sum over positions of |delta|: [batch, features].
-        let mut sizes = Vec::with_capacity(self.deltas.len());
-        for (pair, delta) in self.runs.pairs.iter().zip(&self.deltas) {
-            let size = absolute_sums(gpu, delta, [pair.batch, pair.seq, features])?;
-            sizes.push(gpu.read(&size).await?);
-        }
+        let sizes = self.sizes(gpu).await?;
         let mut change = vec![0.0; features];
         for row in sizes.iter().flat_map(|s| s.chunks(features)) {
             for (j, size) in row.iter().enumerate() {
@@ -63,7 +60,33 @@ impl FeatureChange<'_> {
         let away = measured.split_off(helpful.count());
         let known = |list: Vec<(usize, f64)>| list.into_iter().map(|(j, e)| (j, Some(e)));
         let (order, effect) = known(measured).chain(rest).chain(known(away)).unzip();
-        Ok(Ranking { order, effect })
+        Ok(Ranking {
+            order,
+            effect,
+            method: PatchMethod::Exact,
+        })
+    }
+
+    /// Of each pair of runs, sum over positions of |delta|: `[batch, features]`.
+    pub(super) async fn sizes(&self, gpu: &Gpu) -> Result<Vec<Vec<f32>>> {
+        let mut sizes = Vec::with_capacity(self.deltas.len());
+        for (pair, delta) in self.runs.pairs.iter().zip(&self.deltas) {
+            let size = absolute_sums(gpu, delta, [pair.batch, pair.seq, self.features()])?;
+            sizes.push(gpu.read(&size).await?);
+        }
+        Ok(sizes)
+    }
+
+    /// The features whose codes differ between base and target anywhere, rising.
+    pub(super) async fn differing(&self, gpu: &Gpu) -> Result<Vec<usize>> {
+        let (features, sizes) = (self.features(), self.sizes(gpu).await?);
+        let mut differs = vec![false; features];
+        for row in sizes.iter().flat_map(|s| s.chunks(features)) {
+            for (differs, size) in differs.iter_mut().zip(row) {
+                *differs |= *size > 0.0;
+            }
+        }
+        Ok((0..features).filter(|j| differs[*j]).collect())
     }
 
     /// The fall of KL, mean over prompts, when each of `candidates` is patched alone.
@@ -81,7 +104,7 @@ impl FeatureChange<'_> {
             all.filter(|(c, prompt)| sizes[prompt * features + candidates[*c]] > 0.0)
                 .map(|(candidate, prompt)| Job {
                     candidate,
-                    feature: candidates[candidate] as u32,
+                    feature: candidates[candidate],
                     prompt: prompt as u32,
                 })
                 .collect()
@@ -91,9 +114,13 @@ impl FeatureChange<'_> {
         let total: usize = jobs.iter().map(Vec::len).sum();
         let mut effect = vec![0.0; candidates.len()];
         let mut done = 0;
-        for ((pair, delta), jobs) in self.runs.pairs.iter().zip(&self.deltas).zip(&jobs) {
+        for (at, (pair, jobs)) in self.runs.pairs.iter().zip(&jobs).enumerate() {
             for chunk in jobs.chunks((RUN_TOKENS / pair.seq).max(1)) {
-                let values = self.single_edits(gpu, pair, delta, chunk)?;
+                let edits: Vec<(u32, &[usize])> = chunk
+                    .iter()
+                    .map(|job| (job.prompt, std::slice::from_ref(&job.feature)))
+                    .collect();
+                let values = self.edited(gpu, at, &pair.base, &edits, 1.0)?;
                 let prompts: Vec<u32> = chunk.iter().map(|job| job.prompt).collect();
                 let kl = self.runs.kl(gpu, pair, &prompts, &values)?;
                 for (job, kl) in chunk.iter().zip(gpu.read(&kl).await?) {
@@ -125,54 +152,13 @@ impl FeatureChange<'_> {
         });
         within.count()
     }
-
-    /// Activations of each job's prompt with its feature patched, `[jobs * seq, width]`.
-    fn single_edits(
-        &self,
-        gpu: &Gpu,
-        pair: &PairedRuns,
-        delta: &Tensor,
-        jobs: &[Job],
-    ) -> Result<Tensor> {
-        let (n, seq, width) = (jobs.len(), pair.seq, self.runs.width);
-        let features = self.features() as u32;
-        let prompts: Vec<u32> = jobs.iter().map(|job| job.prompt).collect();
-        let which: Vec<u32> = jobs.iter().map(|job| job.feature).collect();
-        let entries: Vec<u32> = jobs
-            .iter()
-            .flat_map(|job| {
-                let first = job.prompt * seq as u32;
-                (first..first + seq as u32).map(|row| row * features + job.feature)
-            })
-            .collect();
-        let contexts = pair.base.reshape(&[pair.batch, seq * width])?;
-        let values = rows_at(gpu, &contexts, &prompts)?;
-        let codes = rows_at(gpu, &delta.reshape(&[delta.len(), 1])?, &entries)?;
-        let directions = rows_at(gpu, self.decomposition.directions(), &which)?;
-        // A product of a column and a row for each job, added to its activations.
-        let q = Product {
-            a: View {
-                row: 1,
-                col: 1,
-                outer: seq,
-                ..View::default()
-            },
-            b: View::rows(width).outer(width),
-            c: View::rows(width).outer(seq * width),
-            outer: n,
-            accumulate: true,
-            ..Product::new(seq, width, 1)
-        };
-        matmul(gpu, &q, &codes, &directions, None, &values)?;
-        Ok(values)
-    }
 }
 
 /// One feature patched on one prompt of a batch.
 struct Job {
     /// Its place among the candidates.
     candidate: usize,
-    feature: u32,
+    feature: usize,
     prompt: u32,
 }
 

@@ -8,7 +8,7 @@ use super::build_report::fit_pca;
 use super::common::{open_gpu, print_json, progress};
 use super::options::{EMBEDDED, Global, SaeOption, TextOption};
 use super::subject::Subject;
-use crate::causal::ioi_experiment;
+use crate::causal::{AcdcOptions, Order, Patching, ioi_experiment};
 use crate::data::{IoiSet, IoiTemplates};
 use crate::report::results::IoiReport;
 
@@ -30,11 +30,41 @@ pub(super) struct Args {
     /// Pairs of prompts
     #[arg(long, default_value_t = 50, value_name = "N")]
     prompts: usize,
+    /// How features are chosen: by what each does alone, by its gradient, or by ACDC (slow)
+    #[arg(long, value_enum, default_value_t = Choose::Exact, value_name = "HOW")]
+    order: Choose,
+    /// Thresholds of ACDC, from 1e-5 to 1
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    acdc_thresholds: usize,
+    /// ACDC searches only this many features, those with the largest attributions; all without it
+    #[arg(long, value_name = "N")]
+    acdc_features: Option<usize>,
+    /// Of the prompts, and of the orders in which ACDC visits features
     #[arg(long, default_value_t = 0, value_name = "S")]
     seed: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum Choose {
+    Exact,
+    Attribution,
+    Acdc,
+}
+
+impl Args {
+    fn order(&self) -> Order {
+        match self.order {
+            Choose::Exact => Order::Exact,
+            Choose::Attribution => Order::Attribution,
+            Choose::Acdc => Order::Acdc(AcdcOptions {
+                max_features: self.acdc_features,
+                ..AcdcOptions::logspace(self.acdc_thresholds, self.seed)
+            }),
+        }
+    }
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
@@ -61,7 +91,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         &model,
         &[(title.as_str(), &sae)],
         &set,
-        site.hook,
+        Patching {
+            hook: site.hook,
+            order: args.order(),
+        },
         Some(&pca),
         &mut |done| bar.set_position((1000.0 * done) as u64),
     )
@@ -106,6 +139,16 @@ fn print_report(r: &IoiReport) {
                 .map(|p| format!("{}: {:.3}", p.features, p.kl))
                 .collect();
             println!("{:<20} {}", curve.name, points.join("  "));
+            if let Some(of) = curve.order.as_ref().filter(|o| o.searched.is_some()) {
+                println!(
+                    "{:<20} ACDC, {} thresholds, seed {}, over {} of {} features that differ",
+                    "",
+                    of.thresholds.unwrap_or(0),
+                    of.seed.unwrap_or(0),
+                    of.searched.unwrap_or(0),
+                    of.differing
+                );
+            }
         }
     }
 }

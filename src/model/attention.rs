@@ -15,22 +15,22 @@ use crate::ops::softmax_causal::softmax_causal;
 const SCORES_BYTES: u64 = 32 << 20;
 
 /// Sizes of one call.
-struct Sizes {
-    batch: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
     /// Queries of each context.
-    seq: usize,
+    pub(super) seq: usize,
     /// Keys of each context, earlier ones included.
-    keys: usize,
-    heads: usize,
-    kv_heads: usize,
-    d_head: usize,
+    pub(super) keys: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) d_head: usize,
     /// Where keys and values lie.
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 impl Sizes {
     /// Scores of contexts `from .. from + count`: `[count, heads, seq, keys]`.
-    fn scores(&self, from: usize, count: usize, scale: f32) -> Product {
+    pub(super) fn scores(&self, from: usize, count: usize, scale: f32) -> Product {
         let row = self.heads * self.d_head;
         let keys = self.layout;
         Product {
@@ -64,7 +64,7 @@ impl Sizes {
     }
 
     /// z of the same contexts, from their pattern and all values.
-    fn mix(&self, from: usize, count: usize) -> Product {
+    pub(super) fn mix(&self, from: usize, count: usize) -> Product {
         let scores = self.scores(from, count, 1.0);
         Product {
             a: scores.c,
@@ -79,6 +79,12 @@ impl Sizes {
             b_group: scores.b_group,
             ..Product::new(self.seq, self.d_head, self.keys)
         }
+    }
+
+    /// Contexts whose scores are made at once.
+    pub(super) fn group(&self, gpu: &Gpu) -> usize {
+        let each = 4 * (self.heads * self.seq * self.keys) as u64;
+        (gpu.max_binding().min(SCORES_BYTES) / each).max(1) as usize
     }
 
     fn score_tensor(&self, gpu: &Gpu, count: usize) -> Result<Tensor, Halt> {
@@ -253,8 +259,7 @@ fn mix(
         matmul(gpu, &sizes.mix(0, sizes.batch), &pattern, v, None, &z)?;
         return Ok(z);
     }
-    let each = 4 * (sizes.heads * sizes.seq * sizes.keys) as u64;
-    let group = (gpu.max_binding().min(SCORES_BYTES) / each).max(1) as usize;
+    let group = sizes.group(gpu);
     for from in (0..sizes.batch).step_by(group) {
         let count = group.min(sizes.batch - from);
         let scores = sizes.score_tensor(gpu, count)?;

@@ -15,7 +15,18 @@ pub type HookFn<'a> = Box<dyn FnMut(&Gpu, &Tensor) -> Result<Option<Tensor>> + '
 
 enum Action<'a> {
     Capture,
-    Call(HookFn<'a>),
+    Call(HookFn<'a>, Edit),
+}
+
+/// What the hooks of a point did to the value there, for gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Edit {
+    /// Nothing.
+    None,
+    /// Something that the gradient passes as it is.
+    Shift,
+    /// Put something in its place that is taken as constant: no gradient passes.
+    Constant,
 }
 
 /// The hooks of a run. Those at one point act in the order they were added.
@@ -39,14 +50,30 @@ impl<'a> Hooks<'a> {
         self
     }
 
-    /// Calls `hook` with the tensor at `point`. Errors of its own kind: [`ModelError::Hook`].
+    /// Calls `hook` with the tensor at `point`. Errors of its own kind: [`ModelError::Hook`]. What it
+    /// hands back is a constant to [`super::Model::gradients`]: none pass upstream.
     #[must_use]
     pub fn on(
-        mut self,
+        self,
         point: HookPoint,
         hook: impl FnMut(&Gpu, &Tensor) -> Result<Option<Tensor>> + 'a,
     ) -> Self {
-        self.actions.push((point, Action::Call(Box::new(hook))));
+        self.push(point, Box::new(hook), Edit::Constant)
+    }
+
+    /// As [`Hooks::on`], for a hook that adds something which is to be taken as constant: gradients
+    /// pass it unchanged. So is a dictionary spliced in with its error straight through.
+    #[must_use]
+    pub fn shift(
+        self,
+        point: HookPoint,
+        hook: impl FnMut(&Gpu, &Tensor) -> Result<Option<Tensor>> + 'a,
+    ) -> Self {
+        self.push(point, Box::new(hook), Edit::Shift)
+    }
+
+    fn push(mut self, point: HookPoint, hook: HookFn<'a>, edit: Edit) -> Self {
+        self.actions.push((point, Action::Call(hook, edit)));
         self
     }
 
@@ -60,7 +87,7 @@ impl<'a> Hooks<'a> {
     /// vector of d_model is added at every position).
     #[must_use]
     pub fn add(self, point: HookPoint, scale: f32, value: Tensor) -> Self {
-        self.on(point, move |gpu, x| {
+        self.shift(point, move |gpu, x| {
             Ok(Some(combine(gpu, 1.0, x, scale, &value)?))
         })
     }
@@ -83,20 +110,20 @@ impl<'a> Hooks<'a> {
         std::mem::take(&mut self.captured)
     }
 
-    /// Runs the hooks of `point` on `value`: what goes on, and whether it is another tensor.
+    /// Runs the hooks of `point` on `value`: what goes on, and how it came from `value`.
     pub(super) fn run(
         &mut self,
         gpu: &Gpu,
         point: HookPoint,
         value: Tensor,
-    ) -> Result<(Tensor, bool)> {
-        let (mut value, mut edited) = (value, false);
+    ) -> Result<(Tensor, Edit)> {
+        let (mut value, mut edited) = (value, Edit::None);
         for (_, action) in self.actions.iter_mut().filter(|(at, _)| *at == point) {
             match action {
                 Action::Capture => {
                     self.captured.insert(point, value.clone());
                 }
-                Action::Call(hook) => {
+                Action::Call(hook, edit) => {
                     let Some(new) = hook(gpu, &value)? else {
                         continue;
                     };
@@ -107,7 +134,7 @@ impl<'a> Hooks<'a> {
                             expected: value.shape().to_vec(),
                         });
                     }
-                    (value, edited) = (new, true);
+                    (value, edited) = (new, edited.max(*edit));
                 }
             }
         }

@@ -2,12 +2,13 @@
 
 use super::Model;
 use super::attention;
-use super::edit::Hooks;
+use super::edit::{Edit, Hooks};
 use super::error::{ModelError, Result};
 use super::generate::KvCache;
 use super::hooks::{BlockHook, HookPoint};
 use super::parameters::{Block, Norm};
 use super::run::{Tokens, Want};
+use super::tape::Tape;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::activation::activation;
 use crate::ops::add_norm::{add_norm, pays};
@@ -65,6 +66,8 @@ pub(super) struct Pass<'p, 'h> {
     pub(super) past: Option<&'p mut KvCache>,
     /// Only the last position of each context is wanted, but for what hooks see.
     pub(super) ends: bool,
+    /// What a way back needs, if there will be one.
+    pub(super) tape: Option<Tape>,
     hooks: &'p mut Hooks<'h>,
     points: Vec<HookPoint>,
     want: Want,
@@ -94,6 +97,7 @@ impl<'p, 'h> Pass<'p, 'h> {
             gpu,
             model,
             past: None,
+            tape: None,
             ends: want == Want::LastResidual,
             hooks,
             points,
@@ -103,6 +107,7 @@ impl<'p, 'h> Pass<'p, 'h> {
 
     pub(super) fn hooked(&self, point: HookPoint) -> bool {
         self.points.binary_search(&point).is_ok()
+            || self.tape.as_ref().is_some_and(|tape| tape.keeps(point))
     }
 
     /// Whether anything at or after `point` is wanted.
@@ -116,7 +121,13 @@ impl<'p, 'h> Pass<'p, 'h> {
         if self.hooked(point) {
             let edited;
             (value, edited) = self.hooks.run(self.gpu, point, value)?;
-            if edited && point == HookPoint::FinalNormalized && self.stops_before_norm() {
+            if let Some(tape) = &mut self.tape {
+                tape.record(point, &value, edited);
+            }
+            if edited != Edit::None
+                && point == HookPoint::FinalNormalized
+                && self.stops_before_norm()
+            {
                 return Err(ModelError::EditLost { point }.into());
             }
         }

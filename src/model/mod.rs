@@ -17,6 +17,8 @@
 //! ```
 
 mod attention;
+pub mod backward;
+mod backward_attention;
 pub mod config;
 pub mod edit;
 pub mod error;
@@ -24,20 +26,24 @@ mod forward;
 mod generate;
 pub mod hooks;
 mod names;
+pub mod objective;
 mod parameters;
 mod randomised;
 mod readout;
 pub mod rotary;
 mod run;
+mod tape;
 mod weights;
 
 use std::sync::Mutex;
 
+pub use backward::Gradients;
 pub use config::{Family, ModelConfig, Positions};
 pub use edit::{Cache, HookFn, Hooks};
 pub use error::ModelError;
 pub use generate::{KvCache, Sampling};
 pub use hooks::{BlockHook, HookPoint};
+pub use objective::Objective;
 pub use parameters::Sharded;
 pub use run::{Tokens, Want};
 

@@ -10,6 +10,7 @@ use crate::ops::gather_rows::gather_rows;
 use crate::ops::matmul::{Product, View};
 use crate::ops::matvec::matvec;
 use crate::ops::norm::{NormKind, norm};
+use crate::ops::norm_vjp::norm_vjp;
 use crate::ops::scale_columns::scale_columns;
 
 /// Above this many inputs a matrix is kept `[in, out]`: a row of it would leave too few rows in a
@@ -147,6 +148,35 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// The gradient of what [`Linear::apply`] was given, `[rows, in]`, from `dy`, that of its result.
+    ///
+    /// # Errors
+    /// A size that is no multiple of `out`, or out of memory.
+    pub(super) fn vjp(&self, gpu: &Gpu, dy: &Tensor) -> Result<Tensor> {
+        let rows = dy.len() / self.d_out;
+        dy.expect_len("linear_vjp", "dy", rows * self.d_out)?;
+        let out = gpu.f32(&[rows, self.d_in])?;
+        for part in &self.parts {
+            let plain = if self.wide {
+                Product::nt(rows, self.d_in, part.count)
+            } else {
+                Product::new(rows, self.d_in, part.count)
+            };
+            let product = Product {
+                a: View {
+                    offset: part.first,
+                    ..View::rows(self.d_out)
+                },
+                accumulate: part.first > 0,
+                ..plain
+            };
+            matvec(gpu, &product, dy, &part.weight, None, &out)?;
+        }
+        Ok(out)
+    }
+}
+
 /// Weight and bias of a norm.
 pub(super) struct Norm {
     kind: NormKind,
@@ -218,6 +248,21 @@ impl Norm {
             NormKind::Rms => Ok(scale_columns(gpu, &x, &self.weight)?),
             _ => Ok(x),
         }
+    }
+
+    /// The gradient of the stream from `dy`, that of [`Norm::hooked`] of `x`; of x's shape.
+    pub(super) fn hooked_vjp(&self, gpu: &Gpu, dy: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let weight = match self.kind {
+            NormKind::Rms => None,
+            _ => Some(&self.weight),
+        };
+        Ok(norm_vjp(gpu, self.kind, self.eps, dy, x, weight)?)
+    }
+
+    /// The gradient of [`Norm::hooked`]'s result from `dy`, that of the whole norm.
+    pub(super) fn rest_vjp(&self, gpu: &Gpu, dy: Tensor) -> Result<Tensor> {
+        // The rest is a factor for each column, which is its own transpose.
+        self.rest(gpu, dy)
     }
 
     /// What the norm does to a direction, apart from the scale that depends on the whole stream:
@@ -343,6 +388,36 @@ impl Sharded {
             matvec(gpu, &product, x, table, None, &out)?;
         }
         Ok(out)
+    }
+}
+
+impl Sharded {
+    /// `dy table` (`[count, cols]`), written to rows `from ..` of `out` (`[.., cols]`): the gradient of
+    /// what [`Sharded::products`] was given, from `dy` (`[count, rows]`), that of its result.
+    pub(super) fn products_vjp(
+        &self,
+        gpu: &Gpu,
+        dy: &Tensor,
+        out: &Tensor,
+        from: usize,
+    ) -> Result<()> {
+        let count = dy.len() / self.rows;
+        for (first, table) in &self.shards {
+            let product = Product {
+                a: View {
+                    offset: *first,
+                    ..View::rows(self.rows)
+                },
+                c: View {
+                    offset: from * self.cols,
+                    ..View::rows(self.cols)
+                },
+                accumulate: *first > 0,
+                ..Product::new(count, self.cols, table.len() / self.cols)
+            };
+            matvec(gpu, &product, dy, table, None, out)?;
+        }
+        Ok(())
     }
 }
 

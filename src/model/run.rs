@@ -106,6 +106,21 @@ impl Model {
         hooks: &mut Hooks,
         want: Want,
     ) -> Result<Option<Tensor>> {
+        let first = self.check_start(at, value)?;
+        let mut pass = Pass::new(gpu, self, hooks, want, at)?;
+        if !pass.wanted(at) {
+            return Ok(None);
+        }
+        // `blocks` passes hook_resid_pre itself.
+        let x = match at {
+            HookPoint::Block(_, BlockHook::ResidPost) => pass.at(at, value.clone()),
+            _ => Ok(value.clone()),
+        };
+        ended(x.and_then(|x| pass.finish(first, x)))
+    }
+
+    /// The first block of a run from `at` with `value` there.
+    pub(super) fn check_start(&self, at: HookPoint, value: &Tensor) -> Result<usize> {
         at.exists_in(&self.config)?;
         let first = match at {
             HookPoint::Block(layer, BlockHook::ResidPre) => layer,
@@ -119,16 +134,7 @@ impl Model {
             return Err(self.stream_shape(value));
         }
         self.check_positions(seq)?;
-        let mut pass = Pass::new(gpu, self, hooks, want, at)?;
-        if !pass.wanted(at) {
-            return Ok(None);
-        }
-        // `blocks` passes hook_resid_pre itself.
-        let x = match at {
-            HookPoint::Block(_, BlockHook::ResidPost) => pass.at(at, value.clone()),
-            _ => Ok(value.clone()),
-        };
-        ended(x.and_then(|x| pass.finish(first, x)))
+        Ok(first)
     }
 
     fn stream_shape(&self, value: &Tensor) -> ModelError {

@@ -8,7 +8,10 @@ use crate::gpu::{Gpu, Kernel, Result, Tensor};
 use crate::kernel;
 
 /// The kernel; the head of its WGSL file is the contract.
-pub static KERNEL: Kernel = kernel!("activation", lib: ["grid"], variants: &[
+pub static KERNEL: Kernel = kernel!("activation", lib: ["grid", "activations"], variants: VARIANTS);
+
+/// Every activation, without and with a second factor.
+pub(super) const VARIANTS: &[&[(&str, f64)]] = &[
     &[("KIND", 0.0), ("GATED", 0.0)],
     &[("KIND", 1.0), ("GATED", 0.0)],
     &[("KIND", 2.0), ("GATED", 0.0)],
@@ -17,7 +20,7 @@ pub static KERNEL: Kernel = kernel!("activation", lib: ["grid"], variants: &[
     &[("KIND", 1.0), ("GATED", 1.0)],
     &[("KIND", 2.0), ("GATED", 1.0)],
     &[("KIND", 3.0), ("GATED", 1.0)],
-]);
+];
 
 /// Activation functions, by what Hugging Face calls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

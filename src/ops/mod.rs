@@ -3,23 +3,27 @@
 //! The table of cases ([`cases::all`]) runs in `cargo test` and in `mosaec selftest`.
 
 pub mod activation;
+pub mod activation_vjp;
 pub mod adam;
 pub mod add_norm;
 pub mod attention_fused;
 pub mod cases;
 pub mod clip_features;
 pub mod clip_scale;
+pub mod column_dots;
 pub mod column_sum;
 pub mod combine;
 pub mod compare_logits;
 pub mod count_above;
 pub mod cross_entropy;
+pub mod cross_entropy_vjp;
 pub mod densify;
 pub mod feature_norms;
 pub mod feature_update;
 pub mod gather_rows;
 pub mod ica_contrast;
 pub mod kl_divergence;
+pub mod kl_divergence_vjp;
 pub mod mask_causal;
 pub mod matmul;
 pub mod matmul_texel;
@@ -27,6 +31,7 @@ pub mod matmul_uniform;
 pub mod matvec;
 pub mod multiply_ratio;
 pub mod norm;
+pub mod norm_vjp;
 pub mod project_rows;
 pub mod reconstruction_stats;
 pub mod relu_count;
@@ -37,6 +42,7 @@ pub mod rope;
 pub mod row_sum;
 pub mod scale_columns;
 pub mod softmax_causal;
+pub mod softmax_vjp;
 pub mod sort_entries;
 pub mod sparse_decode;
 pub mod sparse_dots;
@@ -95,8 +101,16 @@ pub static KERNELS: &[&Kernel] = &[
     &scale_columns::KERNEL,
     &cross_entropy::KERNEL,
     &kl_divergence::KERNEL,
+    &norm_vjp::KERNEL,
+    &norm_vjp::LANE,
+    &softmax_vjp::KERNEL,
+    &softmax_vjp::LANE,
+    &activation_vjp::KERNEL,
+    &cross_entropy_vjp::KERNEL,
+    &kl_divergence_vjp::KERNEL,
     &adam::KERNEL,
     &clip_scale::KERNEL,
+    &column_dots::KERNEL,
     &column_sum::FOURS,
     &column_sum::ANY,
     &count_above::KERNEL,

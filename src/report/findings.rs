@@ -210,6 +210,7 @@ mod tests {
                     edit: features as f64,
                 })
                 .collect(),
+            order: None,
         };
         let (a, b) = (
             curve(&[(0, 4.0), (2, 2.0), (8, 1.0)]),

@@ -137,6 +137,7 @@ mod tests {
         let curve = |name: &str| PatchCurve {
             name: format!("{name} {NASTY}"),
             points: vec![PatchPoint::default(); 2],
+            order: None,
         };
         let patching = FeaturePatching {
             hook: NASTY.into(),

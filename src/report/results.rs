@@ -342,10 +342,44 @@ pub struct PatchCurve {
     pub name: String,
     /// By rising number of features.
     pub points: Vec<PatchPoint>,
+    /// How the features were chosen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub order: Option<PatchOrder>,
+}
+
+/// How the features of a curve were ordered or chosen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PatchOrder {
+    /// By what.
+    pub method: PatchMethod,
+    /// Of ACDC's orders of visits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seed: Option<u64>,
+    /// Thresholds of ACDC.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub thresholds: Option<usize>,
+    /// Features that ACDC searched; the others that differ stayed as in the base run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub searched: Option<usize>,
+    /// Features whose codes differ between base and target anywhere.
+    pub differing: usize,
+}
+
+/// By what the features of a curve were ordered or chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatchMethod {
+    /// What each does when patched alone, by running it.
+    #[default]
+    Exact,
+    /// The same estimated from the gradient at the base run.
+    Attribution,
+    /// The sets that ACDC keeps.
+    Acdc,
 }
 
 /// One point of a curve.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PatchPoint {
     /// Features patched.
     pub features: usize,

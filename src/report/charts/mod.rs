@@ -62,6 +62,7 @@ mod tests {
             PatchCurve {
                 name: "<PCA>".into(),
                 points: vec![point],
+                order: None,
             },
             PatchCurve::default(),
         ];
