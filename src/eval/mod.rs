@@ -13,9 +13,11 @@ mod error;
 mod fidelity;
 pub mod geometry;
 pub mod moments;
+pub mod monosemantic;
 pub mod pca;
 pub mod statistics;
 mod tally;
+pub mod toy;
 
 pub use density::histogram;
 pub use dictionary::Dictionary;
