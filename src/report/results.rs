@@ -444,3 +444,52 @@ pub struct TokenFeature {
     /// The same, weighted by activation.
     pub weighted_share: f64,
 }
+
+/// Taking one binary concept out of the activations at a hook, by several methods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureReport {
+    /// Where.
+    pub hook: String,
+    /// The dictionary that features are of.
+    pub dictionary: String,
+    /// Examples that erasers and probes were fitted on, half of each kind.
+    pub fitted: usize,
+    /// Examples they were judged on, half of each kind: guessing is right in 0.5 of them.
+    pub judged: usize,
+    /// With nothing erased.
+    pub before: ErasureScore,
+    /// One for each method.
+    pub methods: Vec<ErasureMethod>,
+}
+
+/// One method.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureMethod {
+    /// Its name.
+    pub name: String,
+    /// The dictionary's feature, if it is about one.
+    pub feature: Option<usize>,
+    /// What is left of the concept.
+    pub score: ErasureScore,
+    /// Mean length of the edit, over all tokens.
+    pub edit: f64,
+    /// KL(untouched || edited) of predictions elsewhere in the text, nats per token.
+    pub kl: f64,
+}
+
+/// How much of a concept there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureScore {
+    /// Share of examples in which the model's logit of the right answer is above the other's.
+    pub model_accuracy: f64,
+    /// Mean probability of the right answer, of the two.
+    pub model_probability: f64,
+    /// Accuracy of a linear probe of the activations where it was fitted.
+    pub probe_fit_accuracy: f64,
+    /// Its mean log loss there, nats; ln 2 = 0.693 is knowing nothing.
+    pub probe_fit_loss: f64,
+    /// Accuracy of the same probe on the judged examples.
+    pub probe_accuracy: f64,
+    /// Its mean log loss there.
+    pub probe_loss: f64,
+}
