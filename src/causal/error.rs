@@ -61,6 +61,24 @@ pub enum CausalError {
     /// There are no prompts.
     #[error("there are no prompts to patch. Ask for at least one")]
     NoPrompts,
+    /// Too few examples of a concept.
+    #[error(
+        "{positives} examples with and {negatives} without the concept are too few to erase it. Give more text"
+    )]
+    FewExamples {
+        /// Examples with it.
+        positives: usize,
+        /// Examples without it.
+        negatives: usize,
+    },
+    /// Nothing to erase.
+    #[error(
+        "the activations of both kinds have the same mean, so there is no direction to erase. Choose a later hook"
+    )]
+    NoDifference,
+    /// An error of text.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
     /// A hook outside the blocks.
     #[error(
         "{hook} lies outside the blocks, where patching by features does not reach. Choose a hook of a block; blocks.0.hook_resid_pre has the embeddings"

@@ -2,7 +2,8 @@
 //!
 //! On the indirect object task (Wang et al. 2022; Cunningham et al. 2023, section 4): does the model
 //! do it ([`ioi`]), which layer and position carry the answer ([`residual`]), and through how many
-//! features of a dictionary, or principal components ([`features`]).
+//! features of a dictionary, or principal components ([`features`]). On running text: taking one concept out
+//! (`erasure`, `pronoun`).
 
 mod ablation;
 pub mod acdc;
@@ -12,9 +13,13 @@ mod batch;
 mod cases;
 mod counterfactual;
 mod edits;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod erasure;
 mod error;
 pub mod features;
 pub mod ioi;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod pronoun;
 pub mod ranking;
 pub mod residual;
 mod tree;

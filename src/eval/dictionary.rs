@@ -84,7 +84,7 @@ pub trait Dictionary {
 ///
 /// # Errors
 /// [`EvalError::NoFeature`] for one past the end, or out of memory.
-pub(super) fn select(gpu: &Gpu, table: &Tensor, features: &[usize]) -> Result<Tensor> {
+pub(crate) fn select(gpu: &Gpu, table: &Tensor, features: &[usize]) -> Result<Tensor> {
     let n = table.rows();
     if let Some(feature) = features.iter().copied().find(|f| *f >= n) {
         return Err(EvalError::NoFeature {

@@ -13,11 +13,16 @@ mod error;
 mod fidelity;
 pub mod geometry;
 pub mod moments;
+pub mod monosemantic;
 pub mod pca;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod probe;
 pub mod statistics;
 mod tally;
+pub mod toy;
 
 pub use density::histogram;
 pub use dictionary::Dictionary;
+pub(crate) use dictionary::select;
 pub use error::{EvalError, Result};
 pub use fidelity::{EvalInput, Evaluated, Subject, evaluate, evaluate_all};

@@ -433,3 +433,97 @@ pub struct Likeness {
     /// Share of these pairs above 0.9.
     pub matched_near: f64,
 }
+
+/// The toy model's heat maps: `[r][a]` belongs to `ratios[r]` and `alphas[a]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToyMap {
+    /// L1 coefficients in the toy's units (divided by the dictionary's features they are the code's).
+    pub alphas: Vec<f64>,
+    /// Dictionary features for each true feature.
+    pub ratios: Vec<f64>,
+    /// Dictionary features of each ratio.
+    pub features: Vec<usize>,
+    /// Mean over true features of the largest cosine with a dictionary feature.
+    pub mmcs: Vec<Vec<f64>>,
+    /// Dictionary features that never fired on ten fresh batches.
+    pub dead: Vec<Vec<usize>>,
+    /// Mean squared error per coordinate, on the same.
+    pub loss: Vec<Vec<f64>>,
+    /// Mean over the features of this dictionary of the largest cosine with one of the next ratio's; one row less.
+    pub mmcs_next: Vec<Vec<f64>>,
+}
+
+/// How much features are about single tokens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Monosemanticity {
+    /// Mean over the frequent tokens of the share of their feature's firings on them; 0 for a token without a feature.
+    pub share: f64,
+    /// The same, firings weighted by activation.
+    pub weighted_share: f64,
+    /// Mean over the best features of the share of their sampled activations on the commonest token.
+    pub best: f64,
+    /// The frequent tokens.
+    pub tokens: Vec<TokenFeature>,
+}
+
+/// A frequent token and the feature that is most about it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenFeature {
+    /// Its id.
+    pub token: u32,
+    /// Index of the feature; `None`: no feature was sampled on it.
+    pub feature: Option<usize>,
+    /// Share of the feature's firings on the token.
+    pub share: f64,
+    /// The same, weighted by activation.
+    pub weighted_share: f64,
+}
+
+/// Taking one binary concept out of the activations at a hook, by several methods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureReport {
+    /// Where.
+    pub hook: String,
+    /// The dictionary that features are of.
+    pub dictionary: String,
+    /// Examples that erasers and probes were fitted on, half of each kind.
+    pub fitted: usize,
+    /// Examples they were judged on, half of each kind: guessing is right in 0.5 of them.
+    pub judged: usize,
+    /// With nothing erased.
+    pub before: ErasureScore,
+    /// One for each method.
+    pub methods: Vec<ErasureMethod>,
+}
+
+/// One method.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureMethod {
+    /// Its name.
+    pub name: String,
+    /// The dictionary's feature, if it is about one.
+    pub feature: Option<usize>,
+    /// What is left of the concept.
+    pub score: ErasureScore,
+    /// Mean length of the edit, over all tokens.
+    pub edit: f64,
+    /// KL(untouched || edited) of predictions elsewhere in the text, nats per token.
+    pub kl: f64,
+}
+
+/// How much of a concept there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErasureScore {
+    /// Share of examples in which the model's logit of the right answer is above the other's.
+    pub model_accuracy: f64,
+    /// Mean probability of the right answer, of the two.
+    pub model_probability: f64,
+    /// Accuracy of a linear probe of the activations where it was fitted.
+    pub probe_fit_accuracy: f64,
+    /// Its mean log loss there, nats; ln 2 = 0.693 is knowing nothing.
+    pub probe_fit_loss: f64,
+    /// Accuracy of the same probe on the judged examples.
+    pub probe_accuracy: f64,
+    /// Its mean log loss there.
+    pub probe_loss: f64,
+}
