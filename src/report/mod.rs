@@ -16,6 +16,7 @@ pub mod ioi;
 pub mod num;
 pub mod page;
 pub mod results;
+pub mod scores;
 pub mod summary;
 pub mod terms;
 pub mod tokens;
