@@ -124,7 +124,7 @@ fn run(
     explainer: &mut dyn Explainer,
     store: &mut dyn Store,
 ) -> Vec<FeatureScore> {
-    let work = interpret(
+    let done = block_on(interpret(
         activate,
         plan,
         explainer,
@@ -132,8 +132,8 @@ fn run(
         Some(&mut OwnJudgement),
         store,
         &mut |_| {},
-    );
-    block_on(work).unwrap()
+    ));
+    done.unwrap()
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn what_is_finished_is_not_done_again() {
     let broken = tempfile::tempdir().unwrap();
     let mut first = counting(Some(1));
     let mut store = LabelFile::open(broken.path(), &options).unwrap();
-    let work = interpret(
+    let done = block_on(interpret(
         &unit,
         plan(&fragments, &wanted),
         &mut first,
@@ -361,13 +361,13 @@ fn what_is_finished_is_not_done_again() {
         Some(&mut OwnJudgement),
         &mut store,
         &mut |_| {},
-    );
-    assert!(block_on(work).is_err());
+    ));
+    assert!(done.is_err());
     assert_eq!(first.seen, [3, 0]);
     let mut second = counting(None);
     let mut store = LabelFile::open(broken.path(), &options).unwrap();
     let mut steps = Vec::new();
-    let work = interpret(
+    let done = block_on(interpret(
         &unit,
         plan(&fragments, &wanted),
         &mut second,
@@ -375,8 +375,8 @@ fn what_is_finished_is_not_done_again() {
         Some(&mut OwnJudgement),
         &mut store,
         &mut |p| steps.push(p),
-    );
-    assert_eq!(block_on(work).unwrap(), want);
+    ));
+    assert_eq!(done.unwrap(), want);
     assert_eq!(second.seen, [1, 4]);
     assert_eq!(steps.last(), Some(&Progress::Finished(5, 5)));
     // Again: nothing is asked of anybody, and what is read back is the same to the last bit.
