@@ -28,6 +28,10 @@ pub enum ExplainError {
     /// An error of a dictionary.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// An error of an endpoint.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error(transparent)]
+    Endpoint(#[from] super::endpoint::EndpointError),
     /// An error of reading or writing data.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -7,6 +7,9 @@
 mod activate;
 pub mod activations;
 mod choose;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod endpoint;
+pub mod enrichment;
 mod error;
 mod examples;
 mod explanation;
@@ -14,6 +17,7 @@ mod feature;
 pub mod fragments;
 pub mod judge;
 pub mod ngram;
+pub mod output;
 pub mod pipeline;
 pub mod score;
 pub mod selection;

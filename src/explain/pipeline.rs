@@ -188,6 +188,7 @@ async fn simulated(
     parts: &Parts<'_>,
 ) -> Result<()> {
     let fragments: Vec<&[u32]> = parts.scored.iter().map(|r| r.tokens.as_slice()).collect();
+    let faults = simulator.faults();
     let Some(predictions) = simulator.simulate(explanation, &fragments).await? else {
         score.skipped = Some(Skipped::NoSimulator);
         return Ok(());
@@ -201,6 +202,13 @@ async fn simulated(
     )?;
     for (predicted, fragment) in predictions.iter().zip(&fragments) {
         expect(&score.simulator, "tokens", predicted.len(), fragment.len())?;
+    }
+    let faults = simulator.faults() - faults;
+    if faults > 0 {
+        score.evidence.push(format!(
+            "{faults} of {} fragments had no usable prediction and count as 0",
+            fragments.len()
+        ));
     }
     score_simulation(score, &parts.scored, parts.top, &predictions);
     Ok(())

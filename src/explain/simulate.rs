@@ -10,6 +10,11 @@ pub trait Simulator {
     /// What tables and files call it, and how it goes about it.
     fn name(&self) -> String;
 
+    /// Fragments so far for which it gave nothing that could be used, so that they count as 0.
+    fn faults(&self) -> usize {
+        0
+    }
+
     /// The activation on each token of each fragment, in any unit; `None` if it cannot use such an explanation.
     ///
     /// # Errors
