@@ -7,6 +7,7 @@ mod build_report;
 mod common;
 mod demo;
 mod eval;
+mod explain;
 mod features;
 mod generate;
 mod harvest;
@@ -46,6 +47,7 @@ enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Features(features::Args),
+    Explain(explain::Args),
     Ioi(ioi::Args),
     Report(report::Args),
     Reproduce(reproduce::Args),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(global, args).await,
             Command::Eval(args) => eval::run(global, args).await,
             Command::Features(args) => features::run(global, args).await,
+            Command::Explain(args) => explain::run(global, args).await,
             Command::Ioi(args) => ioi::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,

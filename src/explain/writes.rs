@@ -32,9 +32,6 @@ pub(super) async fn token_effects(
     directions: &Tensor,
     n: usize,
 ) -> Result<Vec<(Vec<TokenLogit>, Vec<TokenLogit>)>> {
-    let (rows, step) = (directions.rows(), model.logits_chunk_rows(gpu));
-    let vocab = model.config().vocab;
-    let known = vocab.min(tokenizer.vocab_size());
     let named = |list: Vec<(u32, f32)>| -> Vec<TokenLogit> {
         list.into_iter()
             .map(|(id, logit)| TokenLogit {
@@ -43,16 +40,37 @@ pub(super) async fn token_effects(
             })
             .collect()
     };
-    let mut all = Vec::with_capacity(rows);
+    let mut all = Vec::with_capacity(directions.rows());
+    each_effect(gpu, model, tokenizer, directions, &mut |row| {
+        all.push((named(largest(row, n, 1.0)), named(largest(row, n, -1.0))));
+    })
+    .await?;
+    Ok(all)
+}
+
+/// Calls `seen` with what each direction (`[rows, d_model]`), in order, adds to the logit of every token. Padding rows
+/// of the vocabulary are left out.
+///
+/// # Errors
+/// Out of memory, or device lost.
+pub(super) async fn each_effect(
+    gpu: &Gpu,
+    model: &Model,
+    tokenizer: &Tokenizer,
+    directions: &Tensor,
+    seen: &mut dyn FnMut(&[f32]),
+) -> Result<()> {
+    let (rows, step) = (directions.rows(), model.logits_chunk_rows(gpu));
+    let vocab = model.config().vocab;
+    let known = vocab.min(tokenizer.vocab_size());
     for from in (0..rows).step_by(step) {
         let part = rows_of(gpu, directions, from, step.min(rows - from))?;
         let logits = gpu.read(&model.logit_weights(gpu, &part)?).await?;
         for row in logits.chunks_exact(vocab) {
-            let promoted = largest(&row[..known], n, 1.0);
-            all.push((named(promoted), named(largest(&row[..known], n, -1.0))));
+            seen(&row[..known]);
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The `n` features of the dictionary (`[d_sae, d_in]`) with the largest cosine to each of
@@ -84,7 +102,7 @@ pub(super) async fn neighbours(
 }
 
 /// The `n` entries with the largest `sign * value`, largest first (ties by index).
-fn largest(row: &[f32], n: usize, sign: f32) -> Vec<(u32, f32)> {
+pub(super) fn largest(row: &[f32], n: usize, sign: f32) -> Vec<(u32, f32)> {
     let mut order: Vec<u32> = (0..row.len() as u32).collect();
     let by = |a: &u32, b: &u32| {
         let [x, y] = [a, b].map(|i| sign * row[*i as usize]);

@@ -17,6 +17,7 @@ pub mod num;
 pub mod page;
 pub mod paper;
 pub mod results;
+pub mod scores;
 pub mod summary;
 pub mod terms;
 pub mod tokens;
