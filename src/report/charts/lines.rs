@@ -254,20 +254,20 @@ impl Plot {
                     }
                 }
             }
-            for (at, note) in notes {
-                let width = 5.6 * note.chars().count() as f64;
-                if let Some((at, anchor)) = clutter.place(at, width) {
-                    c.text(at, note, 10.0, Ink::Muted, anchor);
-                }
-            }
             // Marks that no line joins are named beside the last of them.
             for (at, look) in names {
-                let width = 6.2 * look.label.chars().count() as f64;
+                let width = 6.6 * look.label.chars().count() as f64;
                 match clutter.place(at, width) {
                     Some((at, anchor)) => {
                         c.text(at, &look.label, SMALL, text_ink(look.ink), anchor);
                     }
                     None => ends.push((at, look)),
+                }
+            }
+            for (at, note) in notes {
+                let width = 5.6 * note.chars().count() as f64;
+                if let Some((at, anchor)) = clutter.place(at, width) {
+                    c.text(at, note, 10.0, Ink::Muted, anchor);
                 }
             }
             end_labels(c, &frame, &ends);
