@@ -393,7 +393,7 @@ pub struct IoiSite {
     pub kl_none: f64,
     /// KL when the whole activation is replaced by the target's.
     pub kl_all_at_once: f64,
-    /// One per decomposition and order.
+    /// One per decomposition, order and seed; those that differ in the seed alone share a name.
     pub curves: Vec<IoiCurve>,
     /// Single features: exact effect against attribution.
     pub attribution: Vec<AttributionPoint>,
@@ -592,6 +592,8 @@ pub struct PerplexityRow {
     pub fvu: f64,
     /// Perplexity with the activation replaced by its reconstruction.
     pub perplexity: f64,
+    /// Its 95 % interval, over contexts.
+    pub interval: Option<(f64, f64)>,
     /// The same with the largest coordinates kept exact.
     pub outliers_exact: Option<f64>,
 }
@@ -616,6 +618,8 @@ pub struct MonosemanticityPoint {
     pub alpha: f64,
     /// Mean share of firings on the token.
     pub share: f64,
+    /// Its 95 % interval, over the tokens.
+    pub interval: Option<(f64, f64)>,
     /// The same weighted by activation.
     pub weighted: f64,
     /// Over the 50 best features, mean share of sampled activations on the commonest token.

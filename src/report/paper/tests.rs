@@ -375,3 +375,16 @@ fn example_page() {
     let path = std::env::var("MOSAEC_EXAMPLE").unwrap();
     std::fs::write(path, html(&example::report())).unwrap();
 }
+
+#[test]
+fn another_order_of_the_same_features_is_named_once() {
+    let mut report = example::report();
+    let named = |r: &PaperReport| html(r).matches(">SAE α=1e-3</text>").count();
+    let once = named(&report);
+    let site = &mut report.ioi.as_mut().unwrap().sites[0];
+    let mut again = site.curves[0].clone();
+    again.seed = 1;
+    site.curves.push(again);
+    assert_eq!(named(&report), once);
+    assert_eq!(once, 4, "two axes, two orders");
+}
