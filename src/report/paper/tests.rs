@@ -363,6 +363,13 @@ fn results_survive_json() {
     let text = serde_json::to_string(&report).unwrap();
     let back: PaperReport = serde_json::from_str(&text).unwrap();
     assert_eq!(html(&report), html(&back));
+    // Numbers that are none come back as such. Activations of examples (f32) are never none.
+    let mut report = nasty();
+    report.cases.as_mut().unwrap().features[0].examples.clear();
+    let text = serde_json::to_string(&report).unwrap();
+    let back: PaperReport = serde_json::from_str(&text).unwrap();
+    assert!(back.ioi.as_ref().unwrap().sites[0].kl_none.is_nan());
+    assert!(back.toy.unwrap().maps[0].mmcs[0][0].is_nan());
     let partial: PaperReport =
         serde_json::from_str("{\"title\":\"t\",\"ioi\":{\"sites\":[{}]}}").unwrap();
     assert!(html(&partial).contains("<section id=\"ioi\""));
