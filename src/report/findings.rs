@@ -158,7 +158,7 @@ pub fn share(share: f64, n: u64) -> String {
     match num::wilson(share, usize::try_from(n).unwrap_or(usize::MAX)) {
         Some((lo, hi)) if n < 200 => {
             format!(
-                "{text} (95 % interval {}–{} %)",
+                "{text} (95\u{a0}% interval {}–{}\u{a0}%)",
                 num::fixed(lo * 100.0, 0),
                 num::fixed(hi * 100.0, 0)
             )

@@ -14,6 +14,7 @@ pub mod figure;
 pub mod findings;
 pub mod ioi;
 pub mod num;
+pub mod number;
 pub mod page;
 pub mod paper;
 pub mod results;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::number::nullable;
+
 /// Everything a report shows. Every part that a run did not make is `None` or empty.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunReport {
@@ -256,6 +258,7 @@ pub struct Neighbour {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ActivationHistogram {
     /// Upper end of the last bin.
+    #[serde(deserialize_with = "nullable")]
     pub max: f64,
     /// One per token, then all others.
     pub series: Vec<HistogramSeries>,
@@ -296,12 +299,16 @@ pub struct IoiReport {
     /// Pairs of prompts.
     pub prompts: usize,
     /// Mean logit(IO) - logit(S) at the last position, clean prompts.
+    #[serde(deserialize_with = "nullable")]
     pub logit_diff: f64,
     /// Standard error of `logit_diff`.
+    #[serde(deserialize_with = "nullable")]
     pub logit_diff_se: f64,
     /// Share of prompts with a positive difference.
+    #[serde(deserialize_with = "nullable")]
     pub accuracy: f64,
     /// Mean logit(IO) - logit(S) when every prompt is run with the source's (corrupted) names.
+    #[serde(deserialize_with = "nullable")]
     pub logit_diff_corrupted: f64,
     /// Patching of the residual stream by layer and position.
     pub residual_patching: Option<PatchHeatmap>,
@@ -319,6 +326,7 @@ pub struct PatchHeatmap {
     /// Row names, e.g. `blocks.0.hook_resid_pre`.
     pub hooks: Vec<String>,
     /// `[hook][position]`
+    #[serde(deserialize_with = "nullable")]
     pub value: Vec<Vec<f64>>,
 }
 
@@ -328,8 +336,10 @@ pub struct FeaturePatching {
     /// Where it patches.
     pub hook: String,
     /// KL(base || target), nothing patched.
+    #[serde(deserialize_with = "nullable")]
     pub kl_none: f64,
     /// KL when the whole activation is replaced by the target's.
+    #[serde(deserialize_with = "nullable")]
     pub kl_all_at_once: f64,
     /// One per dictionary or baseline.
     pub curves: Vec<PatchCurve>,
@@ -384,8 +394,10 @@ pub struct PatchPoint {
     /// Features patched.
     pub features: usize,
     /// KL(patched || target), nats, last position, mean over prompts.
+    #[serde(deserialize_with = "nullable")]
     pub kl: f64,
     /// Mean over tokens of |x_clean - x_patched|.
+    #[serde(deserialize_with = "nullable")]
     pub edit: f64,
 }
 

@@ -37,6 +37,10 @@ fn looks(h: &ActivationHistogram) -> Vec<(Ink, f64)> {
 /// What a stacked histogram is of.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
+    /// Width in pixels.
+    pub width: f64,
+    /// Whether the share of the commonest named token stands above each bin, in per cent.
+    pub shares: bool,
     /// What a screen reader says.
     pub label: &'static str,
     /// What the bins divide.
@@ -48,6 +52,8 @@ pub struct Words {
 /// Activations above zero by the token they are on; an empty histogram gives an empty frame.
 pub fn chart(h: &ActivationHistogram) -> String {
     let words = Words {
+        width: SIZE.0,
+        shares: false,
         label: "activations above zero, stacked by token",
         x: "activation",
         y: "firings",
@@ -55,13 +61,13 @@ pub fn chart(h: &ActivationHistogram) -> String {
     stacked(h, words)
 }
 
-/// Bins up to this number are wide enough for the share of their commonest token.
+/// More bins than this are too narrow for a number above them.
 const ROOMY: usize = 12;
 
-/// A histogram of anything, stacked by token. In a few wide bins the share of the token that is
-/// commonest overall stands above each.
+/// A histogram of anything, stacked by token.
 pub fn stacked(h: &ActivationHistogram, words: Words) -> String {
     let n = bins(h);
+    let shown = words.shares && n <= ROOMY;
     let total = |b: usize| {
         h.series
             .iter()
@@ -77,13 +83,13 @@ pub fn stacked(h: &ActivationHistogram, words: Words) -> String {
     };
     let frame = Frame {
         left: 44.0,
-        right: SIZE.0 - 158.0,
+        right: words.width - 158.0,
         top: 30.0,
         bottom: SIZE.1 - 40.0,
         x: Scale::linear([0.0, max].into_iter()),
-        y: Scale::linear([0.0, most as f64 * if n <= ROOMY { 1.18 } else { 1.05 }].into_iter()),
+        y: Scale::linear([0.0, most as f64 * if shown { 1.18 } else { 1.05 }].into_iter()),
     };
-    draw(SIZE.0, SIZE.1, words.label, |c| {
+    draw(words.width, SIZE.1, words.label, |c| {
         frame.axes(c, words.x, words.y);
         let looks = looks(h);
         let nothing = vec![0u64; n];
@@ -111,7 +117,7 @@ pub fn stacked(h: &ActivationHistogram, words: Words) -> String {
             layer(c, &below, &above, ink, alpha);
             below = above;
         }
-        if n <= ROOMY {
+        if shown {
             for (b, share) in shares(h).into_iter().enumerate() {
                 let x = frame.px(max * (b as f64 + 0.5) / n as f64);
                 let y = frame.py(all[b] as f64) - 7.0;
@@ -119,25 +125,26 @@ pub fn stacked(h: &ActivationHistogram, words: Words) -> String {
             }
         }
         frame.base(c);
-        legend(c, h, &looks, frame.right + 16.0, frame.top);
+        legend(
+            c,
+            h,
+            &looks,
+            (frame.right + 16.0, words.width - 2.0),
+            frame.top,
+        );
     })
 }
 
-/// Per bin, the share of the first named series in per cent; empty where nothing fell.
+/// Per bin, the share of its commonest named token in per cent; empty where nothing fell.
 fn shares(h: &ActivationHistogram) -> Vec<String> {
-    let first = h.series.iter().find(|s| s.token.is_some());
     let at = |s: &HistogramSeries, b: usize| u64::from(s.counts.get(b).copied().unwrap_or(0));
-    (0..bins(h))
-        .map(|b| {
-            let total: u64 = h.series.iter().map(|s| at(s, b)).sum();
-            match first {
-                Some(first) if total > 0 => {
-                    format!("{:.0}\u{a0}%", 100.0 * at(first, b) as f64 / total as f64)
-                }
-                _ => String::new(),
-            }
-        })
-        .collect()
+    let share = |b: usize| {
+        let total: u64 = h.series.iter().map(|s| at(s, b)).sum();
+        let named = h.series.iter().filter(|s| s.token.is_some());
+        let most = named.map(|s| at(s, b)).max()?;
+        (total > 0).then(|| num::fixed(100.0 * most as f64 / total as f64, 0))
+    };
+    (0..bins(h)).map(|b| share(b).unwrap_or_default()).collect()
 }
 
 /// Stretches of bins in which a series has any firings.
@@ -152,8 +159,14 @@ fn runs(below: &[u64], above: &[u64]) -> Vec<(usize, usize)> {
     runs
 }
 
-fn legend(c: &mut Canvas, h: &ActivationHistogram, looks: &[(Ink, f64)], x: f64, top: f64) {
-    for (i, (series, &(ink, alpha))) in h.series.iter().zip(looks).take(9).enumerate() {
+fn legend(
+    c: &mut Canvas,
+    h: &ActivationHistogram,
+    looks: &[(Ink, f64)],
+    (x, right): (f64, f64),
+    top: f64,
+) {
+    for (i, (series, &(ink, alpha))) in h.series.iter().zip(looks).take(10).enumerate() {
         let y = top + 15.0 * i as f64;
         c.rect((x, y - 4.5), (9.0, 9.0), ink, alpha);
         let count: u64 = series.counts.iter().map(|&c| u64::from(c)).sum();
@@ -162,13 +175,7 @@ fn legend(c: &mut Canvas, h: &ActivationHistogram, looks: &[(Ink, f64)], x: f64,
             None => ("other tokens".to_owned(), Ink::Muted),
         };
         c.text((x + 14.0, y), &name, SMALL, text_ink, Anchor::Start);
-        c.text(
-            (SIZE.0 - 2.0, y),
-            &num::int(count),
-            SMALL,
-            Ink::Muted,
-            Anchor::End,
-        );
+        c.text((right, y), &num::int(count), SMALL, Ink::Muted, Anchor::End);
     }
 }
 
@@ -186,16 +193,16 @@ mod tests {
             max: 6.0,
             series: vec![series(Some("’"), [5, 3, 8]), series(None, [15, 1, 0])],
         };
-        let svg = chart(&h);
-        for text in [
-            "’",
-            "other tokens",
-            "16",
-            "25\u{a0}%",
-            "75\u{a0}%",
-            "100\u{a0}%",
-            "activation",
-        ] {
+        let words = Words {
+            width: 456.0,
+            shares: true,
+            label: "",
+            x: "activation",
+            y: "firings",
+        };
+        let svg = stacked(&h, words);
+        assert!(!chart(&h).contains(">75<"));
+        for text in ["’", "other tokens", "16", "25", "75", "100", "activation"] {
             assert!(svg.contains(&format!(">{text}<")), "{text}: {svg}");
         }
     }

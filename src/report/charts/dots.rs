@@ -137,7 +137,7 @@ fn facet(c: &mut Canvas, frame: &Frame, d: &Dots, k: usize) {
         let every = cell.values.len().div_ceil(MOST).max(1);
         for (i, &v) in cell.values.iter().enumerate().step_by(every) {
             let at = (frame.px(v), y + jitter(i));
-            c.marker(at, Marker::Circle, 1.5, look.ink, 0.2);
+            c.marker(at, Marker::Circle, 1.5, look.ink, 0.27);
         }
         if let Some(x) = cell.mark.map(|v| frame.px(v)) {
             c.path(&[(x, y - 6.0), (x, y + 6.0)], Ink::Grey, 1.0, 2.0);

@@ -6,8 +6,8 @@ use super::frame::{SMALL, TITLE};
 /// Height of a row in pixels.
 pub const ROW: f64 = 24.0;
 const TOP: f64 = 28.0;
-/// Width of a digit and of a point in a cell, in pixels.
-const CHARACTER: (f64, f64) = (6.0, 3.0);
+/// Height of a value in a wide and in a narrow cell, in pixels, and where the one ends.
+const TEXT: (f64, f64, f64) = (10.5, 9.0, 30.0);
 
 /// How a value becomes a shade: 0 is the ground, 1 the full accent; negative shades are blue.
 #[derive(Clone, Copy, Debug)]
@@ -154,14 +154,16 @@ impl Grid<'_> {
         }
         let alpha = self.paint((x, y), (w, h), v, c);
         let text = (self.show)(v);
-        let width = |c| if c == '.' { CHARACTER.1 } else { CHARACTER.0 };
-        if text.chars().map(width).sum::<f64>() <= cell {
+        let size = if cell < TEXT.2 { TEXT.1 } else { TEXT.0 };
+        // A digit is about 0.57 as wide as it is high, a point half of that.
+        let width = |c| size * if c == '.' { 0.29 } else { 0.57 };
+        if text.chars().map(width).sum::<f64>() <= w {
             let ink = if alpha > 0.7 {
                 Ink::OnStrong
             } else {
                 Ink::OnPale
             };
-            c.text(middle, &text, 10.5, ink, Anchor::Middle);
+            c.text(middle, &text, size, ink, Anchor::Middle);
         }
     }
 

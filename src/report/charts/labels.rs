@@ -50,6 +50,11 @@ impl Clutter {
         self.marks.push((x, y, radius, radius));
     }
 
+    /// An upright bar of twice `half` pixels.
+    pub fn bar(&mut self, (x, y): (f64, f64), half: f64) {
+        self.marks.push((x, y, 2.0, half));
+    }
+
     /// A line of text, `width` pixels wide.
     pub fn text(&mut self, (x, y): (f64, f64), width: f64) {
         self.marks.push((x, y, width / 2.0, 5.5));

@@ -6,7 +6,7 @@ use super::frame::{Frame, SMALL};
 use super::labels::Clutter;
 use super::scale::{Kind, Scale};
 use super::series::Series;
-use super::training::end_labels;
+use super::training::{end_labels, text_ink};
 
 /// One axis.
 #[derive(Clone, Debug)]
@@ -224,13 +224,17 @@ impl Plot {
             self.ground(c, &frame);
             let mut clutter = Clutter::default();
             let mut notes = Vec::new();
-            let mut ends = Vec::new();
+            let (mut ends, mut names) = (Vec::new(), Vec::new());
             for line in &self.lines {
                 let at: Vec<_> = line.points.iter().map(|p| self.place(&frame, p)).collect();
                 self.series(c, &frame, line, &at);
                 for (p, &at) in line.points.iter().zip(&at) {
                     if at.0.is_finite() && at.1.is_finite() {
                         clutter.mark(at, line.radius);
+                        let (lo, hi) = (frame.py(p.interval.0), frame.py(p.interval.1));
+                        if lo.is_finite() && hi.is_finite() {
+                            clutter.bar((at.0, (lo + hi) / 2.0), (lo - hi) / 2.0);
+                        }
                         if !p.note.is_empty() {
                             notes.push((at, p.note.as_str()));
                         }
@@ -243,7 +247,21 @@ impl Plot {
                 if let Some(&end) = seen.max_by(|a, b| a.0.total_cmp(&b.0))
                     && !line.look.label.is_empty()
                 {
-                    ends.push((end, &line.look));
+                    if line.joined {
+                        ends.push((end, &line.look));
+                    } else {
+                        names.push((end, &line.look));
+                    }
+                }
+            }
+            // Marks that no line joins are named beside the last of them.
+            for (at, look) in names {
+                let width = 6.6 * look.label.chars().count() as f64;
+                match clutter.place(at, width) {
+                    Some((at, anchor)) => {
+                        c.text(at, &look.label, SMALL, text_ink(look.ink), anchor);
+                    }
+                    None => ends.push((at, look)),
                 }
             }
             for (at, note) in notes {

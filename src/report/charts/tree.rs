@@ -10,8 +10,10 @@ use super::labels::spread;
 const WIDTH: f64 = 940.0;
 /// Between two layers: room for an edge's label.
 const GAP: f64 = 78.0;
-const BOX: f64 = 46.0;
-const PITCH: f64 = 58.0;
+const BOX: f64 = 58.0;
+const PITCH: f64 = 70.0;
+/// Lines of a label.
+const LINES: usize = 3;
 const TOP: f64 = 26.0;
 
 /// Places of the nodes: the upper left corner of each box, and its width.
@@ -144,7 +146,7 @@ fn draw_node(c: &mut Canvas, node: &TreeNode, (x, y): (f64, f64), width: f64, ro
         c.text(at, "outlier", 9.5, Ink::OnPale, Anchor::End);
     }
     let room = ((width - 12.0) / 5.4) as usize;
-    for (i, line) in wrap(&node.label, room, 2).into_iter().enumerate() {
+    for (i, line) in wrap(&node.label, room, LINES).into_iter().enumerate() {
         let at = (x + 6.0, y + 23.0 + 12.5 * i as f64);
         c.text(at, &line, 10.5, Ink::OnPale, Anchor::Start);
     }
@@ -235,7 +237,7 @@ mod tests {
                 node(
                     1,
                     3,
-                    "text after an opening bracket, and more words than fit into two lines",
+                    "text after an opening bracket, and many more words than ever fit into the three lines of a box, however wide it may be drawn here",
                 ),
                 node(1, 9, ""),
             ],

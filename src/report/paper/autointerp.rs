@@ -53,7 +53,7 @@ fn comparison(rows: &[&ScoreRow], kind: SiteKind, method: &str) -> Markup {
             Figure {
                 title: ranking(rows, score)
                     .map_or_else(|| title.to_owned(), |t| format!("{title}: {t}")),
-                subtitle: format!("{}. Mean and 95 % interval.", sentence(&on)),
+                subtitle: format!("{}. Mean and 95\u{a0}% interval.", sentence(&on)),
                 panels: vec![panel],
                 note: None,
                 table: None,
@@ -64,7 +64,7 @@ fn comparison(rows: &[&ScoreRow], kind: SiteKind, method: &str) -> Markup {
     let main = Figure {
         title: ranking(rows, |r| Some(&r.top_and_random)).map_or_else(|| "How well do descriptions predict activations?".into(), |t| capital(&t)),
         subtitle: format!(
-            "Correlation of predicted and true activation over 5 top and 5 random fragments; {on}. Up to {} a dictionary, every feature a dot; large mark and bar: mean and 95 % interval.",
+            "Correlation of predicted and true activation over 5 top and 5 random fragments; {on}. Up to {} a dictionary, every feature a dot; large mark and bar: mean and 95\u{a0}% interval.",
             num::plural(n, "feature", "features")
         ),
         panels: vec![matrix(rows, |r| Some(&r.top_and_random), "score on top and random fragments", 0.0, |f| Some(f.top_and_random))],
@@ -283,7 +283,7 @@ fn sizes(sizes: &[SizeScore]) -> Markup {
     });
     Figure {
         title: "Does a larger dictionary have more interpretable features?".into(),
-        subtitle: "Mean score with 95 % interval by the dictionary’s size. The paper finds it flat, also below R = 1 (figure 8).".into(),
+        subtitle: "Mean score with 95\u{a0}% interval by the dictionary’s size. The paper finds it flat, also below R = 1 (figure 8).".into(),
         panels: vec![plot.svg()],
         note: None,
         table: Some(Table {
@@ -360,7 +360,7 @@ fn moments(s: &AutointerpSection) -> Markup {
         } else {
             format!("Of the moments, {} {} correlated with the score", clear.join(" and "), if clear.len() == 1 { "is" } else { "are" })
         },
-        subtitle: "Pearson correlation over features with 95 % interval; moments about 0, as in the paper’s appendix C.4, whose text and table disagree (kurtosis 0.24 and 0.15, skew 0.19 and 0.20).".into(),
+        subtitle: "Pearson correlation over features with 95\u{a0}% interval; moments about 0, as in the paper’s appendix C.4, whose text and table disagree (kurtosis 0.24 and 0.15, skew 0.19 and 0.20).".into(),
         panels,
         note: None,
         table: Some(Table {

@@ -144,12 +144,22 @@ fn largest(f: &CaseFeature) -> f64 {
     values.fold(f.activations.max, |m, v| m.max(f64::from(*v)))
 }
 
+/// Two histograms stand side by side.
+const WIDTH: f64 = 456.0;
+
 fn histograms(f: &CaseFeature, name: &str) -> Markup {
     let mut panels = Vec::new();
     let mut rows = Vec::new();
     let mut parts = Vec::new();
     if activation::bins(&f.activations) > 0 {
-        panels.push(activation::chart(&f.activations));
+        let words = Words {
+            width: WIDTH,
+            shares: true,
+            label: "activations above zero, stacked by token",
+            x: "activation",
+            y: "firings",
+        };
+        panels.push(activation::stacked(&f.activations, words));
         rows.extend(counts("activation", &f.activations));
         if let Some(d) = findings::dominance(&f.activations) {
             parts.push(format!(
@@ -162,6 +172,8 @@ fn histograms(f: &CaseFeature, name: &str) -> Markup {
     let mut note = Vec::new();
     if let Some(effect) = f.effect.as_ref().filter(|e| activation::bins(e) > 0) {
         let words = Words {
+            width: WIDTH,
+            shares: true,
             label: "fall of the next token's log-probability when the feature is ablated",
             x: "fall of the true next token’s log-probability, nats",
             y: "positions",
@@ -185,6 +197,8 @@ fn histograms(f: &CaseFeature, name: &str) -> Markup {
     }
     if let Some((coordinate, h)) = f.coordinate.as_ref().filter(|c| activation::bins(&c.1) > 0) {
         let words = Words {
+            width: WIDTH,
+            shares: true,
             label: "activations of the nearest coordinate, stacked by token",
             x: "coordinate of the residual stream, for comparison",
             y: "positions",
@@ -212,7 +226,7 @@ fn histograms(f: &CaseFeature, name: &str) -> Markup {
     head.extend((1..=bins).map(|b| ("", b.to_string())));
     Figure {
         title: if parts.is_empty() { format!("What does {name} fire on?") } else { format!("{name}: {}", parts.join("; ")) },
-        subtitle: "Counts in equal bins, stacked by token (activations: the token it fires on; ablation: the true next token). Above the bars: share of the commonest token. Numbers: bins from low to high.".into(),
+        subtitle: "Counts in equal bins, stacked by token (activations: the token it fires on; ablation: the true next token). Above the bars: share of the bin’s commonest named token, per cent.".into(),
         panels,
         note: (!note.is_empty()).then(|| html! { (note.join(" ")) }),
         table: Some(Table {

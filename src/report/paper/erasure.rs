@@ -78,7 +78,7 @@ pub fn figures(s: &ErasureSection) -> Markup {
     Figure {
         title: title(s, &methods.iter().map(|m| m.1.as_str()).collect::<Vec<_>>()),
         subtitle: format!(
-            "{}; probability of the right one of the two answers with 95 % interval, against the size of the edit and against its effect on ordinary text. Down and to the left is better.{}",
+            "{}; probability of the right one of the two answers with 95\u{a0}% interval, against the size of the edit and against its effect on ordinary text. Down and to the left is better.{}",
             if s.concept.is_empty() { "The concept" } else { &s.concept },
             if several { " Beside a mark: the layer." } else { "" }
         ),

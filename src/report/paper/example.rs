@@ -66,7 +66,7 @@ fn histogram(max: f64, rows: &[(Option<&str>, &[u32])]) -> ActivationHistogram {
 }
 
 /// The report.
-pub fn report() -> PaperReport {
+pub(super) fn report() -> PaperReport {
     let mut noise = Noise(7);
     PaperReport {
         title: "Reproduction of “Sparse Autoencoders Find Highly Interpretable Features in Language Models”".into(),
@@ -655,6 +655,10 @@ fn perplexity() -> PerplexitySection {
             l0,
             fvu: cost / l0.sqrt(),
             perplexity: 30.3 * (1.0 + cost * 14.0 / l0),
+            interval: Some((
+                30.3 * (1.0 + cost * 13.0 / l0),
+                30.3 * (1.0 + cost * 15.0 / l0),
+            )),
             outliers_exact: alphas.then_some(30.3 * (1.0 + cost * 13.8 / l0)),
         })
         .into(),
@@ -696,6 +700,7 @@ fn mono() -> MonosemanticitySection {
                 weighted: (share * 1.08f64).min(0.99),
                 top50: (share * 1.2f64).min(0.999),
                 l0: Some(50.0),
+                interval: Some((share * 0.85, (share * 1.15).min(1.0))),
             })
             .collect(),
         baselines: vec![(
@@ -706,6 +711,7 @@ fn mono() -> MonosemanticitySection {
                 weighted: 0.16,
                 top50: 0.3,
                 l0: None,
+                interval: None,
             },
         )],
     }

@@ -7,6 +7,7 @@ use super::look;
 use super::results::{AttributionPoint, IoiCurve, IoiSection, IoiSite, Role};
 use crate::report::charts::lines::{Axis, Line, Plot, Point};
 use crate::report::charts::patching::Against;
+use crate::report::charts::series::Series;
 use crate::report::figure::{Figure, Table};
 use crate::report::results::{FeaturePatching, PatchCurve};
 use crate::report::{findings, num};
@@ -54,8 +55,21 @@ fn curves(site: &IoiSite, order: &str) -> Markup {
     // Baselines first, so that the result is drawn over them.
     let mut here: Vec<&IoiCurve> = site.curves.iter().filter(|c| c.order == order).collect();
     here.sort_by_key(|c| c.role == Role::Dictionary);
-    let items: Vec<_> = here.iter().map(|c| (c.role, c.name.clone())).collect();
-    let looks = look::of_roles(&items);
+    let names = look::distinct(here.iter().map(|c| (c.role, c.name.clone())));
+    let kinds = look::of_roles(&names);
+    // Orders of other random seeds are drawn like the first and named once.
+    let looks: Vec<Series> = here
+        .iter()
+        .enumerate()
+        .map(|(i, c)| {
+            let kind = names.iter().position(|n| n.1 == c.name).unwrap_or(0);
+            let mut look = kinds[kind].clone();
+            if here[..i].iter().any(|o| o.name == c.name) {
+                look.label.clear();
+            }
+            look
+        })
+        .collect();
     let plot = |against: Against, x: Axis, label: &str| {
         let lines = here.iter().zip(&looks).map(|(c, look)| {
             let mut points: Vec<Point> = c

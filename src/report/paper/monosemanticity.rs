@@ -50,13 +50,15 @@ pub fn figures(s: &MonosemanticitySection) -> Markup {
     if s.points.is_empty() {
         return html! {};
     }
-    let panels = QUANTITIES.map(|(name, ours, paper)| {
+    let panels = [0, 1, 2].map(|index| {
+        let (name, ours, paper) = QUANTITIES[index];
         let theirs = PAPER.iter().map(|p| Point::new(p.0, paper(p))).collect();
-        let mut here: Vec<Point> = s
-            .points
-            .iter()
-            .map(|p| Point::new(p.alpha, ours(p)))
-            .collect();
+        let point = |p: &MonosemanticityPoint| match p.interval {
+            // The interval is that of the plain share.
+            Some((lo, hi)) if index == 0 => Point::new(p.alpha, ours(p)).between(lo, hi),
+            _ => Point::new(p.alpha, ours(p)),
+        };
+        let mut here: Vec<Point> = s.points.iter().map(point).collect();
         here.sort_by(|a, b| a.x.total_cmp(&b.x));
         let lines = vec![
             Line::new(look::paper("2023"), theirs),
@@ -87,7 +89,7 @@ pub fn figures(s: &MonosemanticitySection) -> Markup {
             || "Do features have a token of their own?".into(),
             |p| format!("The share is highest, {}, at an L1 coefficient of {}", num::fixed(p.share, 2), coefficient(p.alpha)),
         ),
-        subtitle: "For each of 20 frequent tokens the feature most often on it: the share of its firings on that token; a token without one counts as 0. Grey: Pythia-70M, layer 4, R = 6 (2023).".into(),
+        subtitle: "For each of 20 frequent tokens the feature most often on it: the share of its firings on that token; a token without one counts as 0. Bars: 95\u{a0}% interval over tokens. Grey: Pythia-70M, layer 4, R = 6 (2023).".into(),
         panels: panels.into(),
         note: None,
         table: Some(table(s)),
@@ -127,6 +129,7 @@ fn table(s: &MonosemanticitySection) -> Table {
             weighted: p.2,
             top50: p.3,
             l0: None,
+            interval: None,
         };
         row("2023", coefficient(p.0), &point)
     });

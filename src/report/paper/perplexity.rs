@@ -38,13 +38,13 @@ pub fn figures(s: &PerplexitySection) -> Markup {
     }
     let items: Vec<_> = s.curves.iter().map(|c| (c.role, c.name.clone())).collect();
     let looks = look::of_roles(&items);
-    let lines = |of: &dyn Fn(&PerplexityRow) -> f64, notes: bool| -> Vec<Line> {
+    let lines = |over: f64, notes: bool| -> Vec<Line> {
         let line = |(c, look): (&PerplexityCurve, _)| {
             let mut rows = c.rows.clone();
             rows.sort_by(|a, b| a.l0.total_cmp(&b.l0));
             let points = rows.iter().map(|r| {
                 let note = if notes { setting(r) } else { String::new() };
-                Point::new(r.l0, of(r)).noted(note)
+                point(r, over).noted(note)
             });
             Line::new(look, points.collect())
         };
@@ -59,14 +59,13 @@ pub fn figures(s: &PerplexitySection) -> Markup {
         "perplexity against L0",
         x(),
         Axis::log("perplexity"),
-        lines(&|r| r.perplexity, true),
+        lines(1.0, true),
     );
     absolute
         .rules
         .push((s.original, "the model as it is".into()));
-    let factor = |r: &PerplexityRow| r.perplexity / s.original;
     let paper = PAPER.map(|(l0, p)| Point::new(l0, p / PAPER_ORIGINAL));
-    let mut relative = lines(&factor, false);
+    let mut relative = lines(s.original, false);
     relative.insert(0, Line::new(look::paper("Pythia-70M, 2023"), paper.into()));
     let mut relative = Plot::new(
         "times the model's own perplexity against L0",
@@ -78,7 +77,7 @@ pub fn figures(s: &PerplexitySection) -> Markup {
     Figure {
         title: title(s),
         subtitle: format!(
-            "Activations replaced by their reconstruction, on {} held-out tokens; beside a mark its L1 coefficient or k.",
+            "Activations replaced by their reconstruction, on {} held-out tokens; beside a mark its L1 coefficient or k; bars: 95\u{a0}% interval over contexts.",
             num::count(s.tokens)
         ),
         panels: vec![absolute.svg(), relative.svg()],
@@ -88,6 +87,15 @@ pub fn figures(s: &PerplexitySection) -> Markup {
         table: Some(table(s)),
     }
     .html()
+}
+
+/// A mark at `perplexity / over`, with its interval where there is one.
+fn point(r: &PerplexityRow, over: f64) -> Point {
+    let point = Point::new(r.l0, r.perplexity / over);
+    match r.interval {
+        Some((lo, hi)) => point.between(lo / over, hi / over),
+        None => point,
+    }
 }
 
 fn setting(r: &PerplexityRow) -> String {

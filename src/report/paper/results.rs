@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::number::nullable;
 use crate::report::results::{
     ActivationHistogram, AdapterSummary, ExampleGroup, IoiReport, ModelSummary, PatchPoint,
     TextSummary,
@@ -29,6 +30,7 @@ pub struct PaperReport {
     /// `quick`, `full` or `paper`.
     pub scale: String,
     /// Seconds that all of it took.
+    #[serde(deserialize_with = "nullable")]
     pub seconds: f64,
     /// The commands that repeat this run.
     pub commands: Vec<String>,
@@ -65,6 +67,7 @@ pub struct About {
     /// Whether the paper's claim holds here.
     pub verdict: Verdict,
     /// Seconds that the section took.
+    #[serde(deserialize_with = "nullable")]
     pub seconds: f64,
     /// The command that repeats this section alone; empty where there is none.
     pub command: String,
@@ -125,10 +128,13 @@ pub enum Role {
 #[serde(default)]
 pub struct Estimate {
     /// The mean.
+    #[serde(deserialize_with = "nullable")]
     pub mean: f64,
     /// Lower end of the interval.
+    #[serde(deserialize_with = "nullable")]
     pub lo: f64,
     /// Upper end.
+    #[serde(deserialize_with = "nullable")]
     pub hi: f64,
     /// What it rests on: features, prompts or tokens.
     pub n: usize,
@@ -151,16 +157,22 @@ pub struct ToyMap {
     /// The data, e.g. `independent features` or `correlated features`.
     pub name: String,
     /// L1 coefficients, in the toy's convention (mean of the codes over batch and features).
+    #[serde(deserialize_with = "nullable")]
     pub alphas: Vec<f64>,
     /// Size of the dictionary over the number of true features.
+    #[serde(deserialize_with = "nullable")]
     pub ratios: Vec<f64>,
     /// Mean over true features of the largest cosine with a dictionary feature.
+    #[serde(deserialize_with = "nullable")]
     pub mmcs: Vec<Vec<f64>>,
     /// Features that never fired.
+    #[serde(deserialize_with = "nullable")]
     pub dead: Vec<Vec<f64>>,
     /// Mean squared reconstruction error per coordinate.
+    #[serde(deserialize_with = "nullable")]
     pub loss: Vec<Vec<f64>>,
     /// MMCS with the next larger dictionary; no row for the largest.
+    #[serde(deserialize_with = "nullable")]
     pub mmcs_next: Vec<Vec<f64>>,
 }
 
@@ -210,14 +222,17 @@ pub struct FrontierPoint {
     /// Features.
     pub d_sae: usize,
     /// d_sae over d_in.
+    #[serde(deserialize_with = "nullable")]
     pub ratio: f64,
     /// Activations it was trained on, repeats counted.
     pub tokens: u64,
     /// Optimiser steps.
     pub steps: u64,
     /// Mean active features per token.
+    #[serde(deserialize_with = "nullable")]
     pub l0: f64,
     /// Share of variance not explained.
+    #[serde(deserialize_with = "nullable")]
     pub fvu: f64,
     /// Features that fire more than 10 times on `eval_tokens` (paper, appendix E).
     pub alive: usize,
@@ -252,10 +267,13 @@ pub struct GeometryPair {
     /// Features of the first (of the smaller, where sizes differ).
     pub features: usize,
     /// Mean over its features of the largest cosine with one of the second.
+    #[serde(deserialize_with = "nullable")]
     pub mmcs: f64,
     /// Mean cosine under the best one-to-one assignment (Hungarian).
+    #[serde(deserialize_with = "nullable")]
     pub matched: f64,
     /// Share of assigned pairs with a cosine above 0.9.
+    #[serde(deserialize_with = "nullable")]
     pub share_above: f64,
     /// MMCS of as many random directions: what chance gives.
     pub chance: Option<f64>,
@@ -318,6 +336,7 @@ pub struct ScoredFeature {
     /// Its description.
     pub label: String,
     /// Correlation on top and random fragments together.
+    #[serde(deserialize_with = "nullable")]
     pub top_and_random: f64,
     /// On the random fragments alone.
     pub random: Option<f64>,
@@ -350,6 +369,7 @@ pub struct SizeScore {
     /// Layer.
     pub layer: usize,
     /// d_sae over d_in.
+    #[serde(deserialize_with = "nullable")]
     pub ratio: f64,
     /// Mean top-and-random score.
     pub score: Estimate,
@@ -390,10 +410,12 @@ pub struct IoiSite {
     /// Pairs of prompts.
     pub prompts: usize,
     /// KL(base || target), nothing patched.
+    #[serde(deserialize_with = "nullable")]
     pub kl_none: f64,
     /// KL when the whole activation is replaced by the target's.
+    #[serde(deserialize_with = "nullable")]
     pub kl_all_at_once: f64,
-    /// One per decomposition and order.
+    /// One per decomposition, order and seed; those that differ in the seed alone share a name.
     pub curves: Vec<IoiCurve>,
     /// Single features: exact effect against attribution.
     pub attribution: Vec<AttributionPoint>,
@@ -426,8 +448,10 @@ pub struct IoiCurve {
 #[serde(default)]
 pub struct AttributionPoint {
     /// Change of KL when the feature alone is patched, nats.
+    #[serde(deserialize_with = "nullable")]
     pub exact: f64,
     /// First-order estimate of it.
+    #[serde(deserialize_with = "nullable")]
     pub estimate: f64,
 }
 
@@ -456,6 +480,7 @@ pub struct CaseFeature {
     /// Why it was chosen.
     pub why: String,
     /// Share of tokens on which it fires.
+    #[serde(deserialize_with = "nullable")]
     pub density: f64,
     /// Its activations, stacked by the token they are on.
     pub activations: ActivationHistogram,
@@ -481,8 +506,10 @@ pub struct TokenEffect {
     /// The token's text.
     pub token: String,
     /// Decoder direction times unembedding: change of the logit per unit of activation.
+    #[serde(deserialize_with = "nullable")]
     pub weights: f64,
     /// Mean fall of the logit, over positions where the feature fires, when it is ablated.
+    #[serde(deserialize_with = "nullable")]
     pub measured: f64,
 }
 
@@ -495,6 +522,7 @@ pub struct ShareGroup {
     /// How it is drawn.
     pub role: Role,
     /// One share per feature.
+    #[serde(deserialize_with = "nullable")]
     pub shares: Vec<f64>,
 }
 
@@ -533,6 +561,7 @@ pub struct TreeNode {
     /// A description; may be empty.
     pub label: String,
     /// Share of tokens on which it fires.
+    #[serde(deserialize_with = "nullable")]
     pub density: f64,
     /// Whether it writes to an outlier dimension.
     pub outlier: bool,
@@ -547,8 +576,10 @@ pub struct TreeEdge {
     /// Index in `nodes` of the one that changes.
     pub child: usize,
     /// Mean over contexts of (a - a') / a.
+    #[serde(deserialize_with = "nullable")]
     pub effect: f64,
     /// Cosine of the two decoder directions.
+    #[serde(deserialize_with = "nullable")]
     pub cosine: f64,
 }
 
@@ -561,6 +592,7 @@ pub struct PerplexitySection {
     /// Held-out tokens.
     pub tokens: u64,
     /// Perplexity of the model as it is.
+    #[serde(deserialize_with = "nullable")]
     pub original: f64,
     /// One per layer and architecture, or baseline.
     pub curves: Vec<PerplexityCurve>,
@@ -587,11 +619,17 @@ pub struct PerplexityRow {
     /// Features kept per token (topk), or components.
     pub k: Option<usize>,
     /// Mean active features per token.
+    #[serde(deserialize_with = "nullable")]
     pub l0: f64,
     /// Share of variance not explained.
+    #[serde(deserialize_with = "nullable")]
     pub fvu: f64,
     /// Perplexity with the activation replaced by its reconstruction.
+    #[serde(deserialize_with = "nullable")]
     pub perplexity: f64,
+    /// Its 95 % interval, over contexts.
+    #[serde(deserialize_with = "nullable")]
+    pub interval: Option<(f64, f64)>,
     /// The same with the largest coordinates kept exact.
     pub outliers_exact: Option<f64>,
 }
@@ -613,12 +651,19 @@ pub struct MonosemanticitySection {
 #[serde(default)]
 pub struct MonosemanticityPoint {
     /// L1 coefficient.
+    #[serde(deserialize_with = "nullable")]
     pub alpha: f64,
     /// Mean share of firings on the token.
+    #[serde(deserialize_with = "nullable")]
     pub share: f64,
+    /// Its 95 % interval, over the tokens.
+    #[serde(deserialize_with = "nullable")]
+    pub interval: Option<(f64, f64)>,
     /// The same weighted by activation.
+    #[serde(deserialize_with = "nullable")]
     pub weighted: f64,
     /// Over the 50 best features, mean share of sampled activations on the commonest token.
+    #[serde(deserialize_with = "nullable")]
     pub top50: f64,
     /// Mean active features per token.
     pub l0: Option<f64>,
@@ -653,7 +698,9 @@ pub struct ErasureRow {
     /// Balanced accuracy of a linear probe after erasure; 0.5 is chance.
     pub probe_after: Option<f64>,
     /// Mean Euclidean distance between activation and edited activation.
+    #[serde(deserialize_with = "nullable")]
     pub edit: f64,
     /// KL(original || edited) on ordinary text, nats per token.
+    #[serde(deserialize_with = "nullable")]
     pub kl: f64,
 }

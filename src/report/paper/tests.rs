@@ -363,6 +363,13 @@ fn results_survive_json() {
     let text = serde_json::to_string(&report).unwrap();
     let back: PaperReport = serde_json::from_str(&text).unwrap();
     assert_eq!(html(&report), html(&back));
+    // Numbers that are none come back as such. Activations of examples (f32) are never none.
+    let mut report = nasty();
+    report.cases.as_mut().unwrap().features[0].examples.clear();
+    let text = serde_json::to_string(&report).unwrap();
+    let back: PaperReport = serde_json::from_str(&text).unwrap();
+    assert!(back.ioi.as_ref().unwrap().sites[0].kl_none.is_nan());
+    assert!(back.toy.unwrap().maps[0].mmcs[0][0].is_nan());
     let partial: PaperReport =
         serde_json::from_str("{\"title\":\"t\",\"ioi\":{\"sites\":[{}]}}").unwrap();
     assert!(html(&partial).contains("<section id=\"ioi\""));
@@ -374,4 +381,17 @@ fn results_survive_json() {
 fn example_page() {
     let path = std::env::var("MOSAEC_EXAMPLE").unwrap();
     std::fs::write(path, html(&example::report())).unwrap();
+}
+
+#[test]
+fn another_order_of_the_same_features_is_named_once() {
+    let mut report = example::report();
+    let named = |r: &PaperReport| html(r).matches(">SAE α=1e-3</text>").count();
+    let once = named(&report);
+    let site = &mut report.ioi.as_mut().unwrap().sites[0];
+    let mut again = site.curves[0].clone();
+    again.seed = 1;
+    site.curves.push(again);
+    assert_eq!(named(&report), once);
+    assert_eq!(once, 4, "two axes, two orders");
 }

@@ -191,9 +191,9 @@ fn grid(
         show,
         legend: legend.to_owned(),
         room: if m.alphas.len() > 10 {
-            (456.0, 34.0)
+            (446.0, 34.0)
         } else {
-            (456.0, 48.0)
+            (446.0, 48.0)
         },
     }
     .svg()
