@@ -9,6 +9,7 @@ use crate::ops::column_sum::column_sum;
 use crate::ops::combine::sub;
 use crate::ops::cross_entropy::{IGNORE, cross_entropy};
 use crate::ops::cross_entropy_vjp::cross_entropy_vjp;
+use crate::ops::gather_rows::gather_rows;
 use crate::ops::kl_divergence::kl_divergence;
 use crate::ops::kl_divergence_vjp::kl_divergence_vjp;
 use crate::ops::matmul::{Product, View, matmul};
@@ -165,10 +166,16 @@ fn dots(gpu: &Gpu, a: &Tensor, b: &Tensor, rows: usize) -> Result<Tensor> {
 
 /// `ends` (`[batch, d]`) at the last position of each context of `shape`, 0 elsewhere.
 fn at_ends(gpu: &Gpu, ends: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    let (batch, seq, d) = (shape[0], shape[1], shape[2]);
+    let (batch, seq) = (shape[0], shape[1]);
+    // Rows that no row of `ends` goes to are left alone.
+    let index: Vec<u32> = (0..batch * seq)
+        .map(|row| match (row + 1) % seq {
+            0 => (row / seq) as u32,
+            _ => u32::MAX,
+        })
+        .collect();
+    let index = gpu.upload_u32(&index, &[batch * seq])?;
     let out = gpu.zeros(shape)?;
-    for b in 0..batch {
-        gpu.copy(ends, b * d, &out, (b * seq + seq - 1) * d, d)?;
-    }
+    gather_rows(gpu, ends, 0, &index, &out)?;
     Ok(out)
 }
