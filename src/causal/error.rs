@@ -76,9 +76,6 @@ pub enum CausalError {
         "the activations of both kinds have the same mean, so there is no direction to erase. Choose a later hook"
     )]
     NoDifference,
-    /// An error of text.
-    #[error(transparent)]
-    Data(#[from] crate::data::DataError),
     /// A hook outside the blocks.
     #[error(
         "{hook} lies outside the blocks, where patching by features does not reach. Choose a hook of a block; blocks.0.hook_resid_pre has the embeddings"

@@ -5,12 +5,17 @@
 //! that was interrupted goes on where it was when it is called again with the same options.
 
 mod about;
+mod autointerp;
 mod cases;
+mod erasure;
 mod frontier;
 mod geometry;
+mod ioi;
+mod monosemanticity;
 mod perplexity;
 mod plan;
 mod study;
+mod toy;
 mod tree;
 
 use std::future::Future;
@@ -201,11 +206,16 @@ macro_rules! sections {
 }
 
 sections! {
+    Toy, toy, toy, ToySection;
     Frontier, frontier, frontier, FrontierSection;
     Geometry, geometry, geometry, GeometrySection;
     Perplexity, perplexity, perplexity, PerplexitySection;
+    Autointerp, autointerp, autointerp, AutointerpSection;
+    Ioi, ioi, ioi, IoiSection;
     Cases, cases, cases, CasesSection;
     Tree, tree, tree, TreeSection;
+    Monosemanticity, monosemanticity, monosemanticity, MonosemanticitySection;
+    Erasure, erasure, erasure, ErasureSection;
 }
 
 /// A section: read, if it is finished; made, if it is asked for.

@@ -82,6 +82,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<PerplexitySection> 
                 },
                 fvu: e.eval.fvu,
                 perplexity: loss.ce_sae.exp(),
+                interval: None,
                 outliers_exact: None,
             });
         }

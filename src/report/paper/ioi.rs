@@ -48,6 +48,7 @@ fn plain(c: &IoiCurve) -> PatchCurve {
     PatchCurve {
         name: c.name.clone(),
         points: c.points.clone(),
+        order: None,
     }
 }
 
