@@ -36,9 +36,28 @@ pub struct Concept {
 }
 
 impl Concept {
+    /// Mean and covariance from the labelled activations themselves, as in the paper: the edit is the smallest one for
+    /// these.
+    ///
     /// # Errors
     /// Fewer than two rows of either kind, activations that are not finite, or the GPU's.
     pub async fn new(gpu: &Gpu, activations: Tensor, labels: Vec<bool>) -> Result<Self> {
+        let own = [activations.clone()];
+        Self::among(gpu, activations, labels, &own).await
+    }
+
+    /// Mean and covariance from other activations (each `[rows, d]`), those that will be edited. Whatever they are, the
+    /// labels' covariance with the labelled activations becomes 0; the edit is the smallest one for `edited`. With
+    /// fewer labelled rows than coordinates this is what keeps it from being fitted to noise.
+    ///
+    /// # Errors
+    /// As [`Concept::new`].
+    pub async fn among(
+        gpu: &Gpu,
+        activations: Tensor,
+        labels: Vec<bool>,
+        edited: &[Tensor],
+    ) -> Result<Self> {
         let positives = labels.iter().filter(|l| **l).count();
         let negatives = labels.len() - positives;
         if positives < 2 || negatives < 2 {
@@ -49,16 +68,24 @@ impl Concept {
         }
         let d = activations.cols();
         activations.expect_shape("erasure", "activations", &[labels.len(), d])?;
-        let about = std::slice::from_ref(&activations);
-        let moments = Covariance::fit(gpu, about, About::Mean)
+        let moments = Covariance::fit(gpu, edited, About::Mean)
             .await
             .map_err(crate::eval::EvalError::from)?;
+        if moments.width() != d {
+            return Err(CausalError::Gpu(crate::gpu::GpuError::Shape {
+                op: "erasure",
+                name: "edited",
+                found: vec![moments.rows, moments.width()],
+                expected: format!("rows of {d}"),
+            }));
+        }
         let rows = gpu.read(&activations).await?;
         let n = labels.len() as f64;
         let share = positives as f64 / n;
         let mut cross = vec![0.0; d];
         for (row, label) in rows.chunks(d).zip(&labels) {
             let y = f64::from(u8::from(*label)) - share;
+            // Any constant may be taken off: the weights y sum to 0.
             for ((s, v), m) in cross.iter_mut().zip(row).zip(&moments.mean) {
                 *s += y * (f64::from(*v) - m) / n;
             }

@@ -2,7 +2,8 @@
 //! still know which (after version 1 of Cunningham et al. 2023, which used prompts with names)?
 //!
 //! Erasers are fitted on one half of the contexts and act at every position of the other half, so that earlier tokens
-//! cannot give the concept back. The price is what they do to all other predictions.
+//! cannot give the concept back. The price is what they do to all other predictions. As all positions are edited, mean
+//! and covariance are those of all positions ([`Concept::among`]).
 
 use super::batch::{rows_at, two_logits};
 use super::erasure::{Concept, Eraser, best_feature};
@@ -16,6 +17,9 @@ use crate::model::{BlockHook, HookPoint, Hooks, Model, Tokens, Want};
 use crate::ops::combine::add;
 use crate::ops::row_sum::{RowSum, row_sum};
 use crate::report::results::{ErasureMethod, ErasureReport, ErasureScore};
+
+/// Batches, of about 4,096 tokens, that the activations' covariance is taken from.
+const SPREAD_BATCHES: usize = 16;
 
 /// A position whose next token is one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +56,11 @@ pub struct ErasureOptions {
     pub he: u32,
     /// Id of " she".
     pub she: u32,
-    /// Most positions of each pronoun in each half; both pronouns get the same number.
-    pub most: usize,
+    /// Most positions of each pronoun that erasers and probes are fitted on; both pronouns get the same number.
+    pub fitted: usize,
+    /// Most positions of each pronoun that they are judged on; the contexts that hold them are the text on which other
+    /// predictions are compared.
+    pub judged: usize,
     /// Features that are tried.
     pub candidates: usize,
     /// Of the choice of positions.
@@ -61,12 +68,13 @@ pub struct ErasureOptions {
 }
 
 impl ErasureOptions {
-    /// Up to 500 positions of each kind in each half, 8 features.
+    /// Up to 1,000 positions of each kind for fitting and 200 for judging, 8 features.
     pub fn new(he: u32, she: u32) -> Self {
         ErasureOptions {
             he,
             she,
-            most: 500,
+            fitted: 1000,
+            judged: 200,
             candidates: 8,
             seed: 0,
         }
@@ -111,8 +119,9 @@ pub async fn erase_pronoun(
     let places = pronoun_positions(contexts, options.he, options.she);
     let [train, test] = halves(contexts, &places, options)?;
     let labels = |half: &Half| -> Vec<bool> { half.places.iter().map(|p| p.she).collect() };
-    let rows = activations(gpu, model, site, &train)?;
-    let concept = Concept::new(gpu, rows, labels(&train)).await?;
+    let (rows, everywhere) = activations(gpu, model, site, &train)?;
+    let concept = Concept::among(gpu, rows, labels(&train), &everywhere).await?;
+    drop(everywhere);
     progress(0.1);
     let (ablated, projected) = best_feature(gpu, &concept, dictionary, options.candidates).await?;
     let erasers = [
@@ -123,7 +132,7 @@ pub async fn erase_pronoun(
         Eraser::random(gpu, &concept, options.seed)?,
     ];
     progress(0.2);
-    let unseen = activations(gpu, model, site, &test)?;
+    let (unseen, _) = activations(gpu, model, site, &test)?;
     let unseen_labels = labels(&test);
     let mut step = |share: f32| progress(0.2 + 0.8 * share);
     let outcomes = judge(gpu, model, site, &test, &erasers, options, &mut step).await?;
@@ -163,13 +172,13 @@ pub async fn erase_pronoun(
 /// Even contexts for fitting, odd ones for judging, as many of one pronoun as of the other in each.
 fn halves(contexts: &Contexts, places: &[Place], options: &ErasureOptions) -> Result<[Half; 2]> {
     let mut made = Vec::with_capacity(2);
-    for parity in 0..2 {
+    for (parity, most) in [options.fitted, options.judged].into_iter().enumerate() {
         let here = |she: bool| -> Vec<Place> {
             let kind = |p: &&Place| p.context % 2 == parity && p.she == she;
             places.iter().filter(kind).copied().collect()
         };
         let [he, she] = [here(false), here(true)];
-        let n = he.len().min(she.len()).min(options.most);
+        let n = he.len().min(she.len()).min(most);
         if n < 2 {
             return Err(CausalError::FewExamples {
                 positives: she.len(),
@@ -230,18 +239,22 @@ impl Half {
     }
 }
 
-/// Activations at the site, at the half's places.
-fn activations(gpu: &Gpu, model: &Model, site: Site, half: &Half) -> Result<Tensor> {
+/// Activations at the site: at the half's places, and of all tokens of the first batches.
+fn activations(gpu: &Gpu, model: &Model, site: Site, half: &Half) -> Result<(Tensor, Vec<Tensor>)> {
     let d = site.width(model)?;
     let all = gpu.f32(&[half.places.len(), d])?;
+    let mut everywhere = Vec::new();
     let mut at = 0;
     for batch in half.batches()? {
         let x = capture(gpu, model, &batch.tokens, &[site])?;
         let rows = rows_at(gpu, &x[0], &batch.rows)?;
         gpu.copy(&rows, 0, &all, at, rows.len())?;
         at += rows.len();
+        if everywhere.len() < SPREAD_BATCHES {
+            everywhere.extend(x);
+        }
     }
-    Ok(all)
+    Ok((all, everywhere))
 }
 
 /// Sums over the judged half, of one method.

@@ -23,6 +23,7 @@ pub mod toy;
 
 pub use density::histogram;
 pub use dictionary::Dictionary;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use dictionary::select;
 pub use error::{EvalError, Result};
 pub use fidelity::{EvalInput, Evaluated, Subject, evaluate, evaluate_all};

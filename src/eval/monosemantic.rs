@@ -78,7 +78,7 @@ pub fn frequent_tokens(ids: &[u32], n: usize) -> Vec<u32> {
     order.into_iter().take(n).map(|(id, _)| id).collect()
 }
 
-/// The measures of section 10 of the notes on the paper, over the given frequent `tokens` (the notebooks take 20).
+/// All measures, over the given frequent `tokens` (the notebooks take 20).
 pub fn monosemanticity(
     firings: &[FeatureFirings],
     tokens: &[u32],

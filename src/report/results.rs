@@ -413,13 +413,13 @@ pub struct Interval {
 /// Moments of one feature's activation over all tokens, zeros included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureMoments {
-    /// E[c]
+    /// `E[c]`
     pub mean: f64,
-    /// E[c^2] - E[c]^2
+    /// `E[c^2] - E[c]^2`
     pub variance: f64,
-    /// E[c^3] / Var^1.5, about 0.
+    /// `E[c^3] / Var^1.5`, about 0.
     pub skew: f64,
-    /// E[c^4] / Var^2, about 0.
+    /// `E[c^4] / Var^2`, about 0.
     pub kurtosis: f64,
 }
 

@@ -58,6 +58,7 @@ impl Rows {
     }
 
     /// Turns the features whose `skewness` is negative.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn oriented(mut self, skewness: &[f64]) -> Self {
         let d = self.encoder.len() / skewness.len().max(1);
         for rows in [&mut self.encoder, &mut self.directions] {
@@ -181,6 +182,7 @@ impl LinearDictionary {
 }
 
 /// Skewness of each feature about its mean over all `activations`.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) async fn skewness(
     gpu: &Gpu,
     dictionary: &dyn Dictionary,

@@ -1,28 +1,25 @@
-//! The baselines that a trained dictionary is compared with (Cunningham et al. 2023, section 3.1 and appendix G), each a
+//! The baselines that a trained dictionary is compared with (Cunningham et al. 2023, section 3 and appendix G), each a
 //! [`super::Dictionary`], each as published and, where its signs are arbitrary, also with signs that the data choose.
 //!
 //! Published codes of PCA and ICA are signed, but only positive activations are explained and scored, so that of each
 //! component one tail counts and chance decides which. [`Baseline::PcaOriented`] and [`Baseline::IcaOriented`] turn each
 //! component so that its heavier tail, by the skewness of the fitting data, is the positive one.
 
-mod linear;
-
+#[cfg(not(target_arch = "wasm32"))]
+mod fit;
 #[cfg(not(target_arch = "wasm32"))]
 mod ica;
+mod linear;
 #[cfg(not(target_arch = "wasm32"))]
 mod nmf;
-
-pub use linear::{LinearDictionary, Rule};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use fit::{BaselineOptions, fit_baselines};
 #[cfg(not(target_arch = "wasm32"))]
 pub use ica::{Ica, IcaOptions};
+pub use linear::{LinearDictionary, Rule};
 #[cfg(not(target_arch = "wasm32"))]
 pub use nmf::{Nmf, NmfOptions};
-
-#[cfg(not(target_arch = "wasm32"))]
-mod fit;
 
 use serde::{Deserialize, Serialize};
 
