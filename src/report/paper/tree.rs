@@ -79,7 +79,7 @@ fn figure(t: &Tree) -> Markup {
     Figure {
         title,
         subtitle: format!(
-            "Each feature of the layer before ablated at all positions; on an edge: mean loss of the child’s activation over {} contexts, and the cosine of the two decoder directions. Pen width follows the effect; blue: the child grows. Darker boxes: outlier dimensions.",
+            "Each feature of the layer before ablated at all positions; on an edge: mean loss of the child’s activation over {} contexts, and the cosine of the two decoder directions. Pen width follows the effect; blue: the child grows. Boxes marked “outlier” write to outlier dimensions.",
             num::int(t.contexts as u64)
         ),
         panels: vec![tree::chart(t)],
