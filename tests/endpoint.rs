@@ -328,7 +328,16 @@ fn what_is_paid_for_is_not_asked_again() {
         }
     };
     assert!(runs > 3);
-    assert_eq!(found, want);
+    // The servers have other addresses, which the evidence names.
+    let without = |scores: Vec<FeatureScore>| -> Vec<FeatureScore> {
+        let clear = |mut s: FeatureScore| {
+            assert_eq!(s.evidence.len(), 1);
+            s.evidence.clear();
+            s
+        };
+        scores.into_iter().map(clear).collect()
+    };
+    assert_eq!(without(found), without(want));
     // Every run probes what the endpoint refused before, which costs nothing; all that was answered came once.
     let refused = |r: &&common::server::Request| r.path == "/v1/completions";
     let mut once: Vec<String> = server

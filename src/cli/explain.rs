@@ -370,6 +370,7 @@ fn print_summary(s: &ScoreSummary) {
     line("  constant ones as 0", &s.constant_as_zero);
     line("correlation, top", &s.top);
     line("correlation, random", &s.random);
+    line("  constant ones as 0", &s.random_constant_as_zero);
     line("detection (chance 0.5)", &s.detection);
     line("fuzzing (chance 0.5)", &s.fuzzing);
 }

@@ -4,7 +4,9 @@
 //! activation A:
 //!
 //! 1. the shortest run of tokens that ends at the peak and still gives half of A;
-//! 2. a padding token put before it: if half of A is left, it may stand anywhere, else only at a fragment's start;
+//! 2. where it begins at the fragment's start, a padding token put before it: if half of A is left, it may stand
+//!    anywhere, else only at the start (one that did fire elsewhere is never tied to the start: that padding quells it
+//!    says something about padding);
 //! 3. every token of it replaced by padding in turn: where at least half of the run's activation is left, any token
 //!    will do;
 //! 4. the pattern goes into a [`Trie`] with the run's activation.
@@ -53,6 +55,13 @@ struct Peak<'a> {
     value: f32,
     /// The shortest run, and its activation.
     run: Option<(&'a [u32], f32)>,
+}
+
+impl Peak<'_> {
+    /// Whether nothing stands before `run`, its tokens up to the peak.
+    fn from_the_start(&self, run: &[u32]) -> bool {
+        run.len() == self.tokens.len()
+    }
 }
 
 /// Finds the tries of `subjects`, in their order.
@@ -129,11 +138,10 @@ async fn patterns(
     let mut queries = Vec::new();
     for (peak, (run, _)) in runs() {
         let feature = peak.feature;
-        let padded = std::iter::once(pad).chain(run.iter().copied()).collect();
-        queries.push(Query {
-            feature,
-            tokens: padded,
-        });
+        if peak.from_the_start(run) {
+            let tokens = std::iter::once(pad).chain(run.iter().copied()).collect();
+            queries.push(Query { feature, tokens });
+        }
         for i in 0..run.len() {
             let mut tokens = run.to_vec();
             tokens[i] = pad;
@@ -145,7 +153,7 @@ async fn patterns(
     let mut next = || found.next().unwrap_or(0.0);
     Ok(runs()
         .map(|(peak, (run, value))| {
-            let at_start = next() < SHARE * peak.value;
+            let at_start = peak.from_the_start(run) && next() < SHARE * peak.value;
             let tokens = run
                 .iter()
                 .map(|token| {
@@ -170,8 +178,11 @@ fn label(rules: &[Rule], text: TokenText<'_>) -> String {
         let words = tokens.iter().map(|t| t.map_or(" …".to_owned(), text));
         quoted(&words.collect::<String>())
     };
+    // What holds anywhere holds at the start.
+    let anywhere = |rule: &Rule| rules.iter().any(|r| !r.at_start && r.tokens == rule.tokens);
     let parts: Vec<String> = rules
         .iter()
+        .filter(|rule| !rule.at_start || !anywhere(rule))
         .take(LABEL_RULES)
         .filter_map(|rule| {
             let (last, mut before) = rule.tokens.split_last()?;
@@ -323,6 +334,16 @@ mod tests {
             label(&trie.rules(), &text),
             "\" a c\" (fires on \" c\" after \" a\"), \" a … c\" (fires on \" c\" after \" a …\")"
         );
+    }
+
+    #[test]
+    fn padding_does_not_tie_to_the_start_what_fired_elsewhere() {
+        let unit = |t: &[u32]| {
+            let after_padding = t.len() > 1 && t[t.len() - 2] == PAD;
+            f32::from(u8::from(t.last() == Some(&C) && !after_padding))
+        };
+        let trie = trie(unit, &[&[A, B, C]]);
+        assert_eq!(trie.predict(&[B, C, C]), [0.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub enum Progress {
 }
 
 /// The scores of all features of the plan, in its order. What `store` has is not done again; every feature is added to
-/// it as soon as it is finished. Without a `judge`, neither detection nor fuzzing.
+/// it as soon as it is finished, so that a kill loses the features that are explained together ([`Explainer::at_once`]:
+/// one, where work is paid for; the offline explainers take 16 and seconds). Without a `judge`, neither detection nor
+/// fuzzing.
 ///
 /// # Errors
 /// A feature that there is not, those of whoever is asked, and of the store. What was finished before is kept.

@@ -197,6 +197,7 @@ pub fn summarise(dictionary: &str, scores: &[FeatureScore], seed: u64) -> ScoreS
         constant_as_zero: over(&|s| s.top_and_random.or(constant(s).then_some(0.0))),
         top: over(&|s| s.top),
         random: over(&|s| s.random),
+        random_constant_as_zero: over(&|s| s.random.or((!s.simulator.is_empty()).then_some(0.0))),
         detection: over(&|s| Some(s.detection?.balanced_accuracy)),
         fuzzing: over(&|s| Some(s.fuzzing?.balanced_accuracy)),
     }

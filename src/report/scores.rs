@@ -117,6 +117,8 @@ pub struct ScoreSummary {
     pub top: MeanScore,
     /// Correlations over random fragments.
     pub random: MeanScore,
+    /// The same, features whose predictions are constant there counted as 0.
+    pub random_constant_as_zero: MeanScore,
     /// Balanced accuracy of detection.
     pub detection: MeanScore,
     /// Balanced accuracy of fuzzing.

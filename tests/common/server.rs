@@ -205,8 +205,10 @@ fn completion(word: &str, body: &Value) -> Answer {
     let (mut tokens, mut tops) = (Vec::new(), Vec::new());
     for line in prompt.split_inclusive('\n') {
         let Some((before, after)) = line.split_once('\t') else {
-            tokens.push(line.to_owned());
-            tops.push(json!({"x": -1.0}));
+            for word in line.split_inclusive(' ') {
+                tokens.push(word.to_owned());
+                tops.push(json!({"x": -1.0}));
+            }
             continue;
         };
         let middle = before.chars().count() / 2;

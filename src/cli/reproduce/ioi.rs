@@ -258,13 +258,13 @@ fn half_way(curve: &IoiCurve, site: &IoiSite, of: fn(&PatchPoint) -> f64) -> Opt
     there.map(of).min_by(f64::total_cmp)
 }
 
-/// At how many sites the best sparse dictionary needs less than PCA, by the search's curves.
+/// At how many sites the best sparse dictionary needs less than PCA, each by the best of its orders.
 fn judge(sites: &[IoiSite]) -> Verdict {
     let (mut fewer, mut smaller, mut of) = (0, 0, 0);
     let mut numbers = Vec::new();
     for site in sites {
         let best = |keep: &dyn Fn(&IoiCurve) -> bool, what: fn(&PatchPoint) -> f64| {
-            let curves = site.curves.iter().filter(|c| c.order == "acdc" && keep(c));
+            let curves = site.curves.iter().filter(|c| keep(c));
             curves
                 .filter_map(|c| half_way(c, site, what))
                 .min_by(f64::total_cmp)

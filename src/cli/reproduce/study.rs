@@ -20,7 +20,6 @@ use crate::sae::{Arch, Member, Sae, StepMetrics, TrainConfig};
 pub(super) struct Study<'a> {
     pub global: &'a Global,
     pub gpu: Gpu,
-    pub scale: Scale,
     pub plan: Plan,
     pub model_name: String,
     pub model: Rc<Model>,
@@ -59,7 +58,6 @@ impl<'a> Study<'a> {
         let mut study = Study {
             global,
             gpu,
-            scale,
             plan,
             model_name: model_name.to_owned(),
             model,
