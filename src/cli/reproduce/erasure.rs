@@ -26,7 +26,8 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<ErasureSection> {
     let layers = Plan::spread(study.n_layers(), study.plan.erasure_layers);
     let trained = study.trained(&study.grid()).await?;
     let options = ErasureOptions {
-        most: study.plan.erasure_positions,
+        fitted: study.plan.erasure_positions,
+        judged: study.plan.erasure_positions / 3,
         ..ErasureOptions::new(he, she)
     };
     let held = study.held(study.held.tokens().len())?;
