@@ -59,7 +59,7 @@ struct Peak<'a> {
 
 impl Peak<'_> {
     /// Whether nothing stands before `run`, its tokens up to the peak.
-    fn from_the_start(&self, run: &[u32]) -> bool {
+    fn reaches_start(&self, run: &[u32]) -> bool {
         run.len() == self.tokens.len()
     }
 }
@@ -138,7 +138,7 @@ async fn patterns(
     let mut queries = Vec::new();
     for (peak, (run, _)) in runs() {
         let feature = peak.feature;
-        if peak.from_the_start(run) {
+        if peak.reaches_start(run) {
             let tokens = std::iter::once(pad).chain(run.iter().copied()).collect();
             queries.push(Query { feature, tokens });
         }
@@ -153,7 +153,7 @@ async fn patterns(
     let mut next = || found.next().unwrap_or(0.0);
     Ok(runs()
         .map(|(peak, (run, value))| {
-            let at_start = peak.from_the_start(run) && next() < SHARE * peak.value;
+            let at_start = peak.reaches_start(run) && next() < SHARE * peak.value;
             let tokens = run
                 .iter()
                 .map(|token| {
