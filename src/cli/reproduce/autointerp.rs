@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 
 use super::super::common::progress;
 use super::about::{estimate, row, verdict, words};
-use super::plan::{Group, Plan};
+use super::plan::{Group, Plan, list};
 use super::study::{Study, Trained};
 use crate::data::Contexts;
 use crate::eval::Dictionary;
@@ -60,7 +60,13 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<AutointerpSection> 
     let held = study.held(study.plan.interp.fragments * LENGTH)?;
     let fragments = running(&held, LENGTH)?;
     let bar = progress(study.global, "interpreting", 0, "features");
-    let layers = Plan::spread(study.n_layers(), study.plan.interp.layers);
+    // The middle layer, where controls are, is among them.
+    let mut layers = Plan::spread(study.n_layers(), study.plan.interp.layers);
+    if !layers.contains(&study.middle()) {
+        layers.pop();
+        layers.push(study.middle());
+        layers.sort_unstable();
+    }
     let grid = study.trained(&study.grid()).await?;
     let topk = study.topk();
     let topk = study.trained(&topk).await?;
@@ -107,7 +113,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<AutointerpSection> 
         row(
             "model",
             "Pythia-70M, every layer",
-            &format!("{}, layers {layers:?}", study.model.name()),
+            &format!("{}, layers {}", study.model.name(), list(&layers)),
         ),
         row(
             "explainer and simulator",
@@ -334,8 +340,9 @@ fn summary(
             hi: f64::NAN,
             n: 0,
         }),
-        top: mean(&|s| s.top),
-        random: mean(&|s| s.random),
+        // Predictions that are constant there say nothing: 0, as in `value`.
+        top: mean(&|s| Some(s.top.unwrap_or(0.0))),
+        random: mean(&|s| Some(s.random.unwrap_or(0.0))),
         detection: mean(&|s| s.detection.map(|d| d.balanced_accuracy)),
         features: scored
             .iter()
@@ -404,7 +411,7 @@ async fn controls(
             rows.push(score(study, fragments, &subject, Method::Trie, bar).await?);
         }
     }
-    for group in super::frontier::inside(study).into_iter().take(1) {
+    for group in super::frontier::inside(study).await?.into_iter().take(1) {
         for trained in study.trained(&group).await? {
             let sae = &trained.saes[chosen(study, &trained).await?];
             let neurons = LinearDictionary::neurons(&study.gpu, sae.d_in)?;

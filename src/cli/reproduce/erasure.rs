@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::common::progress;
 use super::about::{row, verdict};
-use super::plan::Plan;
+use super::plan::{Plan, list};
 use super::study::Study;
 use crate::causal::pronoun::{ErasureOptions, erase_pronoun};
 use crate::report::paper::results::{ErasureRow, ErasureSection, Estimate, Holds, Role};
@@ -56,7 +56,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<ErasureSection> {
         row(
             "model",
             "Pythia-410M, layers 0 to 22",
-            &format!("{}, layers {layers:?}", study.model.name()),
+            &format!("{}, layers {}", study.model.name(), list(&layers)),
         ),
         row(
             "concept",

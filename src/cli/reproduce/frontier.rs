@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::about::{row, verdict};
-use super::plan::Group;
+use super::plan::{Group, list};
 use super::study::{Study, Trained};
 use crate::eval::{EvalInput, Evaluated, Subject, evaluate_all};
 use crate::model::{BlockHook, HookPoint};
@@ -21,7 +21,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<FrontierSection> {
             groups.push(study.sized(*ratio));
         }
     }
-    groups.extend(inside(study));
+    groups.extend(inside(study).await?);
     for group in &groups {
         let kind = kind(group);
         for trained in study.trained(group).await? {
@@ -61,18 +61,22 @@ pub(super) fn second_seed(study: &Study<'_>) -> Group {
 }
 
 /// Dictionaries of MLP activations and of attention's output (untied, R = 1; paper, appendix C.3).
-pub(super) fn inside(study: &Study<'_>) -> Vec<Group> {
-    let at = |hook| HookPoint::Block(study.middle(), hook).to_string();
-    let group = |name: &str, hook| Group {
-        arch: Arch::Relu,
-        ratio: 1.0,
-        hooks: vec![at(hook)],
-        ..study.side(name)
-    };
-    vec![
-        group("mlp", BlockHook::MlpPost),
-        group("attention", BlockHook::AttnOut),
-    ]
+pub(super) async fn inside(study: &Study<'_>) -> Result<Vec<Group>> {
+    let mut groups = Vec::new();
+    for (name, hook) in [
+        ("mlp", BlockHook::MlpPost),
+        ("attention", BlockHook::AttnOut),
+    ] {
+        let hook = HookPoint::Block(study.middle(), hook);
+        groups.push(Group {
+            arch: Arch::Relu,
+            ratio: 1.0,
+            hooks: vec![hook.to_string()],
+            rms: study.measure_rms(study.site(hook)).await?,
+            ..study.side(name)
+        });
+    }
+    Ok(groups)
 }
 
 fn kind(group: &Group) -> SiteKind {
@@ -146,7 +150,7 @@ fn settings(study: &Study<'_>) -> Vec<crate::report::paper::results::SettingRow>
         row(
             "dictionary",
             "tied, R 0.5 to 32",
-            &format!("tied, R {:?}", p.ratios),
+            &format!("tied, R {}", list(p.ratios)),
         ),
         row(
             "L1 coefficients",

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::common::progress;
 use super::about::{row, verdict};
-use super::plan::Plan;
+use super::plan::{Plan, list};
 use super::study::Study;
 use crate::causal::{AcdcOptions, Counterfactual, FeatureChange, Path, ioi_experiment};
 use crate::data::IoiSet;
@@ -56,7 +56,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<IoiSection> {
         row(
             "model",
             "Pythia-410M, layer 11 (others in figure 17)",
-            &format!("{}, layers {layers:?}", study.model.name()),
+            &format!("{}, layers {}", study.model.name(), list(&layers)),
         ),
         row(
             "prompts",

@@ -196,10 +196,10 @@ impl Plan {
                     features: 128,
                     active: 5.0,
                     batch: 512,
-                    steps: 800,
+                    steps: 600,
                     lr: 1e-2,
-                    ratios: &[0.5, 1.0, 2.0, 4.0],
-                    quarters: (-8, 8),
+                    ratios: &[0.5, 1.0, 2.0],
+                    quarters: (-6, 4),
                 },
                 erasure_layers: 4,
                 erasure_positions: 2_000,
@@ -263,6 +263,15 @@ impl Plan {
     }
 }
 
+/// `0.5, 2 and 4`.
+pub(super) fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
 /// One set of dictionaries that train together on one pass of the model.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
@@ -276,13 +285,15 @@ pub(super) struct Group {
     pub seed: u64,
     /// Hook points.
     pub hooks: Vec<String>,
+    /// What relative coefficients are multiplied by: the root mean square of what is read.
+    pub rms: f64,
     /// Trained on the model with random weights.
     pub random_model: bool,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Plan;
+    use super::{Plan, list};
 
     #[test]
     fn layers_are_spread_and_end_with_the_last() {
@@ -290,5 +301,12 @@ mod tests {
         assert_eq!(Plan::spread(4, 2), [1, 3]);
         assert_eq!(Plan::spread(24, 6), [3, 7, 11, 15, 19, 23]);
         assert_eq!(Plan::spread(1, 3), [0]);
+    }
+
+    #[test]
+    fn lists_read_as_sentences() {
+        assert_eq!(list(&[0.5, 2.0, 4.0]), "0.5, 2 and 4");
+        assert_eq!(list(&[7]), "7");
+        assert_eq!(list::<u32>(&[]), "");
     }
 }

@@ -69,7 +69,7 @@ impl<'a> Study<'a> {
             rms: 1.0,
             random: None,
         };
-        study.rms = study.measure_rms().await?;
+        study.rms = study.measure_rms(study.residual(study.middle())).await?;
         Ok(study)
     }
 
@@ -126,8 +126,9 @@ impl<'a> Study<'a> {
         Ok(rows)
     }
 
-    async fn measure_rms(&self) -> Result<f64> {
-        let rows = self.activations(&self.model, self.residual(self.middle()), 1024)?;
+    /// Root mean square of the coordinates at `site`, on a thousand tokens.
+    pub(super) async fn measure_rms(&self, site: Site) -> Result<f64> {
+        let rows = self.activations(&self.model, site, 1024)?;
         let (mut sum, mut n) = (0.0, 0.0);
         for x in &rows {
             for v in self.gpu.read(x).await? {
@@ -138,13 +139,17 @@ impl<'a> Study<'a> {
         Ok(f64::max((sum / f64::max(n, 1.0)).sqrt(), 1e-6))
     }
 
-    /// A coefficient of the plan in the code's units.
+    /// A coefficient of the plan in the code's units, in the residual stream.
     pub(super) fn alpha(&self, of_plan: f64) -> f64 {
+        self.scaled(of_plan, self.rms)
+    }
+
+    fn scaled(&self, of_plan: f64, rms: f64) -> f64 {
         if !self.plan.relative_alphas {
             return of_plan;
         }
         // Three digits are enough to name it by.
-        let value = of_plan * self.rms;
+        let value = of_plan * rms;
         format!("{value:.2e}").parse().unwrap_or(value)
     }
 
@@ -174,6 +179,7 @@ impl<'a> Study<'a> {
             ks: Vec::new(),
             seed: 0,
             hooks: self.layers().into_iter().map(hook).collect(),
+            rms: self.rms,
             random_model: false,
         }
     }
@@ -269,7 +275,7 @@ impl<'a> Study<'a> {
             _ => group
                 .alphas
                 .iter()
-                .map(|a| member(self.alpha(*a), 0))
+                .map(|a| member(self.scaled(*a, group.rms), 0))
                 .collect(),
         };
         let mut train = TrainConfig::new(group.arch, d_in, d_sae, members, self.plan.steps);

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::super::common::progress;
 use super::about::{row, verdict};
+use super::plan::list;
 use super::study::Study;
 use crate::eval::toy::{ToyOptions, sweep};
 use crate::report::paper::results::{Holds, ToyMap, ToySection};
@@ -55,7 +56,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<ToySection> {
         row(
             "size of the dictionary",
             "1/4 to 32 times the truth",
-            &format!("{:?} times the truth", t.ratios),
+            &format!("{} times the truth", list(t.ratios)),
         ),
         row(
             "batch, steps, rate",

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::super::common::progress;
 use super::about::{row, verdict};
+use super::plan::list;
 use super::study::Study;
 use crate::causal::{Level, TreeOptions, causal_tree};
 use crate::data::Contexts;
@@ -87,13 +88,10 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<TreeSection> {
             "dictionaries",
             "tied, R = 8, layers 0 to 5",
             &format!(
-                "topk k={}, R = {}, layers {:?}",
+                "topk k={}, R = {}, layers {}",
                 group.ks[0],
                 group.ratio,
-                levels
-                    .iter()
-                    .filter_map(|l| l.site.hook.layer())
-                    .collect::<Vec<_>>()
+                list(&study.layers())
             ),
         ),
         row(
