@@ -71,12 +71,14 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<GeometrySection> {
                 (false, false) => Holds::No,
                 _ => Holds::Partly,
             };
+            let range = match (100.0 * lo).round() == (100.0 * hi).round() {
+                true => format!("{:.0} %", 100.0 * lo),
+                false => format!("{:.0} to {:.0} %, by coefficient,", 100.0 * lo, 100.0 * hi),
+            };
             verdict(
                 holds,
                 format!(
-                    "Of the features matched one to one between two seeds, {:.0} to {:.0} % have a cosine above 0.9, depending on the coefficient; random directions none.",
-                    100.0 * lo,
-                    100.0 * hi
+                    "Of the features matched one to one between two seeds, {range} have a cosine above 0.9."
                 ),
             )
         }

@@ -9,8 +9,10 @@ use super::study::Study;
 use crate::causal::{AcdcOptions, Counterfactual, FeatureChange, Path, ioi_experiment};
 use crate::data::IoiSet;
 use crate::eval::Dictionary;
-use crate::eval::baselines::{Baseline, BaselineOptions, fit_baselines};
+use crate::eval::baselines::{Baseline, BaselineOptions, LinearDictionary, fit_baselines};
 use crate::eval::statistics::spearman;
+use crate::gpu::Tensor;
+use crate::ops::unit_rows::unit_rows;
 use crate::report::paper::results::{
     AttributionPoint, Holds, IoiCurve, IoiSection, IoiSite, Role, Verdict,
 };
@@ -145,7 +147,6 @@ async fn candidates(study: &mut Study<'_>, layer: usize) -> Result<Vec<Candidate
             Baseline::PcaBothTails,
             Baseline::Ica,
             Baseline::Neurons,
-            Baseline::Random,
         ],
         ..BaselineOptions::default()
     };
@@ -161,6 +162,20 @@ async fn candidates(study: &mut Study<'_>, layer: usize) -> Result<Vec<Candidate
             dictionary,
         });
     }
+    // Of unit length: patched by directions of any other, a code does not say how far an edit goes.
+    let d = rows.first().map_or(1, Tensor::cols);
+    let drawn = LinearDictionary::random(&study.gpu, d, d, 0)?;
+    let (unit, _) = unit_rows(&study.gpu, &drawn.directions)?;
+    all.push(Candidate {
+        name: "random".to_owned(),
+        role: Role::Baseline,
+        alpha: None,
+        dictionary: Box::new(LinearDictionary {
+            encoder: unit.clone(),
+            directions: unit,
+            ..drawn
+        }),
+    });
     Ok(all)
 }
 

@@ -85,7 +85,7 @@ impl Grid<'_> {
         let values = self.value.iter().flatten().copied();
         let negative = values.fold(0.0, |low, v| self.shade.of(v).min(low)) < -0.05;
         draw(
-            right.max(430.0) + 10.0,
+            right.max(430.0).max(left + self.bar_width(negative)) + 10.0,
             bottom + tail + 62.0,
             self.label,
             |c| {
@@ -175,6 +175,12 @@ impl Grid<'_> {
             c.rect(at, size, ink, t.abs());
         }
         t.abs()
+    }
+
+    /// The bar of shades with what it says beside it; a letter is at most 6.4 wide.
+    fn bar_width(&self, negative: bool) -> f64 {
+        let steps = if negative { 21.0 } else { 11.0 };
+        12.0 * steps + 8.0 + 6.4 * self.legend.chars().count() as f64
     }
 
     fn colour_bar(&self, c: &mut Canvas, (left, y): (f64, f64), negative: bool) {
