@@ -23,6 +23,7 @@ pub mod pronoun;
 pub mod ranking;
 pub mod residual;
 mod tree;
+mod tree_labels;
 
 pub use ablation::{Ablation, Fall, ablate};
 pub use acdc::{Acdc, AcdcOptions, AcdcStep};
@@ -37,6 +38,7 @@ pub use ioi::{LogitDifferences, logit_differences};
 pub use ranking::Ranking;
 pub use residual::patch_residual;
 pub use tree::{Level, TreeOptions, causal_tree};
+pub use tree_labels::label_tree;
 
 use batch::RUN_TOKENS;
 

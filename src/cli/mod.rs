@@ -4,6 +4,7 @@ mod activations;
 mod adapters;
 mod bench;
 mod build_report;
+mod cases;
 mod common;
 mod demo;
 mod eval;
@@ -20,6 +21,7 @@ mod selftest;
 mod subject;
 mod train;
 mod training;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,8 @@ enum Command {
     Features(features::Args),
     Explain(explain::Args),
     Ioi(ioi::Args),
+    Cases(cases::Args),
+    Tree(tree::Args),
     Report(report::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
@@ -72,6 +76,8 @@ pub fn main() -> ExitCode {
             Command::Features(args) => features::run(global, args).await,
             Command::Explain(args) => explain::run(global, args).await,
             Command::Ioi(args) => ioi::run(global, args).await,
+            Command::Cases(args) => cases::run(global, args).await,
+            Command::Tree(args) => tree::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,

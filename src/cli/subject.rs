@@ -48,6 +48,11 @@ impl Subject {
             held,
         })
     }
+
+    /// Where another dictionary of the same model was trained.
+    pub(super) fn site_of(&self, sae: &Sae) -> Result<Site> {
+        site_of(sae, None, &self.model)
+    }
 }
 
 /// The site an SAE was trained at, checked against the model.

@@ -246,8 +246,8 @@ fn begin(global: &Global, gpu: &Gpu, args: &Args) -> Result<Vec<Run>> {
         args.center,
     );
     // All options are checked before the first folder is made.
-    let config = |(hook, source): (&String, &Box<dyn Activations>)| {
-        let mut config = resolve(args, hook, source.width(), from)?;
+    let config = |hook: &String, width: usize| {
+        let mut config = resolve(args, hook, width, from)?;
         if hooks.len() > 1 {
             config.together = hooks.clone();
         }
@@ -256,7 +256,7 @@ fn begin(global: &Global, gpu: &Gpu, args: &Args) -> Result<Vec<Run>> {
     let configs: Vec<RunConfig> = hooks
         .iter()
         .zip(&sources)
-        .map(config)
+        .map(|(hook, source)| config(hook, source.width()))
         .collect::<Result<_>>()?;
     let mut runs = Vec::with_capacity(hooks.len());
     for (config, source) in configs.into_iter().zip(sources) {

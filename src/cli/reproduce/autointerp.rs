@@ -511,7 +511,8 @@ fn moments(scores: &[ScoreRow]) -> Vec<MomentRow> {
             && r.dictionary == "SAE"
     });
     let features: Vec<&ScoredFeature> = rows.flat_map(|r| &r.features).collect();
-    let each: [(&str, fn(&ScoredFeature) -> Option<f64>, Option<f64>); 3] = [
+    type Of = fn(&ScoredFeature) -> Option<f64>;
+    let each: [(&str, Of, Option<f64>); 3] = [
         ("variance", |f| f.variance, Some(0.02)),
         ("skew", |f| f.skew, Some(0.20)),
         ("kurtosis", |f| f.kurtosis, Some(0.15)),

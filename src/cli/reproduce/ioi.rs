@@ -286,8 +286,8 @@ fn judge(sites: &[IoiSite]) -> Verdict {
         };
         let sparse = |c: &IoiCurve| c.role == Role::Dictionary && c.alpha.is_some_and(|a| a > 0.0);
         let pca = |c: &IoiCurve| c.name.contains("PCA");
-        let (count, edit): (fn(&PatchPoint) -> f64, fn(&PatchPoint) -> f64) =
-            (|p| p.features as f64, |p| p.edit);
+        type Of = fn(&PatchPoint) -> f64;
+        let (count, edit): (Of, Of) = (|p| p.features as f64, |p| p.edit);
         let pairs = [count, edit].map(|what| (best(&sparse, what), best(&pca, what)));
         if let [(Some(n), Some(m)), (Some(a), Some(b))] = pairs {
             of += 1;

@@ -6,9 +6,10 @@ use super::super::common::progress;
 use super::about::{row, verdict};
 use super::plan::list;
 use super::study::Study;
-use crate::causal::{Level, TreeOptions, causal_tree};
+use crate::causal::{Level, TreeOptions, causal_tree, label_tree};
 use crate::data::Contexts;
 use crate::explain::{choose_features, collect, histogram};
+use crate::harvest::Site;
 use crate::report::paper::results::{Holds, Tree, TreeSection};
 use crate::sae::Sae;
 
@@ -75,11 +76,12 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<TreeSection> {
             &mut step,
         )
         .await?;
-        let saes: Vec<(usize, &Sae)> = trained
+        let saes: Vec<(Site, &Sae)> = trained
             .iter()
-            .filter_map(|t| Some((t.site.hook.layer()?, t.saes.first()?)))
+            .filter_map(|t| Some((t.site, t.saes.first()?)))
             .collect();
-        label(study, &saes, &contexts, &mut tree).await?;
+        let (model, tokenizer) = (&study.model, &study.tokenizer);
+        label_tree(&study.gpu, model, tokenizer, &saes, &contexts, &mut tree).await?;
         found.trees.push(tree);
     }
     bar.finish_and_clear();
@@ -120,50 +122,6 @@ fn short(study: &Study<'_>) -> Result<Contexts> {
     let n = (ids.len() / CONTEXT).min(study.plan.tree_contexts);
     let ids = ids[..n * CONTEXT].to_vec();
     Ok(Contexts::from_tokens("held-out text", ids, CONTEXT)?)
-}
-
-/// Labels by the commonest tokens of the upper half of each feature's range.
-async fn label(
-    study: &Study<'_>,
-    saes: &[(usize, &Sae)],
-    contexts: &Contexts,
-    tree: &mut Tree,
-) -> Result<()> {
-    for (layer, sae) in saes {
-        let nodes: Vec<usize> = (0..tree.nodes.len())
-            .filter(|n| tree.nodes[*n].layer == *layer)
-            .collect();
-        if nodes.is_empty() {
-            continue;
-        }
-        let wanted: Vec<usize> = nodes.iter().map(|n| tree.nodes[*n].feature).collect();
-        let site = study.residual(*layer);
-        let found = collect(
-            &study.gpu,
-            &study.model,
-            site,
-            sae,
-            contexts,
-            &wanted,
-            &mut |_| {},
-        )
-        .await?;
-        for (n, list) in nodes.iter().zip(&found.of) {
-            let max = list.iter().map(|f| f.value).fold(0.0, f32::max);
-            let upper: Vec<histogram::OnToken> = list
-                .iter()
-                .filter(|f| 2.0 * f.value > max)
-                .map(|f| (contexts.tokens()[f.at as usize], f64::from(f.value)))
-                .collect();
-            let tokens: Vec<String> = histogram::commonest(&upper)
-                .iter()
-                .take(3)
-                .map(|t| study.tokenizer.token_text(t.id))
-                .collect();
-            tree.nodes[*n].label = tokens.join(" | ");
-        }
-    }
-    Ok(())
 }
 
 fn judge(trees: &[Tree]) -> crate::report::paper::results::Verdict {
