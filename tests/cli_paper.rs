@@ -91,11 +91,7 @@ fn a_reproduction_goes_on_where_it_was_killed() {
         1,
         &["model", "another --out"],
     );
-    fails(
-        dir.path(),
-        2,
-        &["everything"],
-    );
+    fails(dir.path(), 2, &["everything"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::common::progress;
 use super::about::{row, verdict};
 use super::plan::{Plan, list};
 use super::study::Study;
+use crate::causal::CausalError;
 use crate::causal::pronoun::{ErasureOptions, erase_pronoun};
 use crate::report::paper::results::{ErasureRow, ErasureSection, Estimate, Holds, Role};
 use crate::report::results::{ErasureReport, ErasureScore};
@@ -48,7 +49,14 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<ErasureSection> {
             &options,
             &mut |done: f32| bar.set_position((1000.0 * (i as f32 + done) / n) as u64),
         )
-        .await?;
+        .await;
+        let report = match report {
+            Err(e @ CausalError::FewExamples { .. }) => {
+                found.about.verdict = verdict(Holds::Undecided, e.to_string());
+                return Ok(found);
+            }
+            other => other?,
+        };
         found.rows.extend(rows(*layer, &report));
     }
     bar.finish_and_clear();

@@ -119,7 +119,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     };
     let mut study = Study::open(global, gpu, args.scale, (&options.model, text), &args.out).await?;
     let mut report = PaperReport::default();
-    sections(&mut study, args, &mut report).await?;
+    let failed = sections(&mut study, args, &mut report).await?;
     report.seconds = start.elapsed().as_secs_f64();
     describe(&study, args, &mut report);
     let html = args.out.join("report.html");
@@ -127,9 +127,23 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let json = serde_json::to_string_pretty(&report)?;
     write_atomically(&args.out.join("results.json"), json.as_bytes())?;
     if args.json {
-        return print_json(&report);
+        print_json(&report)?;
+    } else {
+        print(&report, &html);
     }
-    for (name, about) in abouts(&report) {
+    if failed > 0 {
+        anyhow::bail!(
+            "{failed} of the sections failed ({}); {} has the others",
+            report.omitted.join("; "),
+            html.display()
+        );
+    }
+    Ok(())
+}
+
+/// A line for each section.
+fn print(report: &PaperReport, html: &Path) {
+    for (name, about) in abouts(report) {
         println!(
             "{name:<16} {:<9} {}",
             holds(about.verdict.holds),
@@ -137,7 +151,6 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         );
     }
     println!("report: {}  (open it in a browser)", html.display());
-    Ok(())
 }
 
 /// Makes the folder, or checks that it was begun with the same options.
@@ -189,10 +202,25 @@ macro_rules! sections {
             }
         })*
 
-        /// Every section that is asked for, or that is there already.
-        async fn sections(study: &mut Study<'_>, args: &Args, report: &mut PaperReport) -> Result<()> {
-            $(report.$field = section(study, args, Part::$part, |s| Box::pin($module::section(s))).await?;)*
-            Ok(())
+        /// Every section that is asked for, or that is there already. Of `all`, what fails is said in the
+        /// report and does not stop the rest; gives how many failed.
+        async fn sections(
+            study: &mut Study<'_>,
+            args: &Args,
+            report: &mut PaperReport,
+        ) -> Result<usize> {
+            let mut failed = 0;
+            $(match section(study, args, Part::$part, |s| Box::pin($module::section(s))).await {
+                Ok(found) => report.$field = found,
+                Err(e) if args.part == Part::All => {
+                    let line = format!("{}: {e:#}", Part::$part.name());
+                    study.say(&format!("failed: {line}"));
+                    report.omitted.push(line);
+                    failed += 1;
+                }
+                Err(e) => return Err(e),
+            })*
+            Ok(failed)
         }
 
         fn abouts(report: &PaperReport) -> Vec<(String, &About)> {
