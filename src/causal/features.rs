@@ -76,16 +76,25 @@ impl<'a> FeatureChange<'a> {
     /// The GPU's.
     pub async fn patch(&self, gpu: &Gpu, features: &[usize]) -> Result<PatchPoint> {
         let mask = self.mask(gpu, features)?;
-        let (mut kl, mut edit) = (0.0, 0.0);
+        let (mut kl, mut kl_squares, mut edit) = (0.0, 0.0, 0.0);
         for (pair, delta) in self.runs.pairs.iter().zip(&self.deltas) {
             let (divergence, squares) = self.patch_pair(gpu, pair, delta, &mask)?;
-            kl += sum(&gpu.read(&divergence).await?);
+            let divergence = gpu.read(&divergence).await?;
+            kl += sum(&divergence);
+            kl_squares += divergence
+                .iter()
+                .map(|v| f64::from(*v).powi(2))
+                .sum::<f64>();
             let squares = gpu.read(&squares).await?;
             edit += squares.iter().map(|v| f64::from(*v).sqrt()).sum::<f64>();
         }
+        let n = self.runs.prompts as f64;
+        // Of a sample, and 0 for a single prompt.
+        let variance = (kl_squares - kl * kl / n).max(0.0) / (n - 1.0).max(1.0);
         Ok(PatchPoint {
             features: features.len(),
-            kl: not_negative(kl / self.runs.prompts as f64),
+            kl: not_negative(kl / n),
+            kl_se: Some((variance / n).sqrt()),
             edit: edit / self.runs.tokens as f64,
         })
     }

@@ -205,6 +205,7 @@ mod tests {
             points: points
                 .iter()
                 .map(|&(features, kl)| PatchPoint {
+                    kl_se: None,
                     features,
                     kl,
                     edit: features as f64,

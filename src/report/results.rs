@@ -396,6 +396,9 @@ pub struct PatchPoint {
     /// KL(patched || target), nats, last position, mean over prompts.
     #[serde(deserialize_with = "nullable")]
     pub kl: f64,
+    /// Standard error of `kl` over prompts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kl_se: Option<f64>,
     /// Mean over tokens of |x_clean - x_patched|.
     #[serde(deserialize_with = "nullable")]
     pub edit: f64,

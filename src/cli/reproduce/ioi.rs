@@ -266,10 +266,16 @@ fn named(c: &Candidate, order: &str, seed: u64, curve: PatchCurve) -> IoiCurve {
 }
 
 /// The fewest features (or the smallest edit) with which a curve comes at least half of the way from
-/// nothing patched to everything.
-fn half_way(curve: &IoiCurve, site: &IoiSite, of: fn(&PatchPoint) -> f64) -> Option<f64> {
+/// nothing patched to everything, when every KL is `shift` standard errors larger than its mean.
+fn half_way(
+    curve: &IoiCurve,
+    site: &IoiSite,
+    of: fn(&PatchPoint) -> f64,
+    shift: f64,
+) -> Option<f64> {
     let level = 0.5 * (site.kl_none + site.kl_all_at_once);
-    let there = curve.points.iter().filter(|p| p.kl <= level);
+    let kl = |p: &&PatchPoint| p.kl + shift * p.kl_se.unwrap_or(0.0) <= level;
+    let there = curve.points.iter().filter(kl);
     there.map(of).min_by(f64::total_cmp)
 }
 
@@ -278,11 +284,19 @@ fn judge(sites: &[IoiSite]) -> Verdict {
     let (mut fewer, mut smaller, mut of) = (0, 0, 0);
     let mut numbers = Vec::new();
     for site in sites {
-        let best = |keep: &dyn Fn(&IoiCurve) -> bool, what: fn(&PatchPoint) -> f64| {
+        let at = |keep: &dyn Fn(&IoiCurve) -> bool, what: fn(&PatchPoint) -> f64, shift: f64| {
             let curves = site.curves.iter().filter(|c| keep(c));
             curves
-                .filter_map(|c| half_way(c, site, what))
+                .filter_map(|c| half_way(c, site, what, shift))
                 .min_by(f64::total_cmp)
+        };
+        let best = |keep: &dyn Fn(&IoiCurve) -> bool, what| at(keep, what, 0.0);
+        // Between 95 % intervals of every KL.
+        let range = |keep: &dyn Fn(&IoiCurve) -> bool| {
+            let low = at(keep, |p| p.features as f64, -1.96);
+            let high = at(keep, |p| p.features as f64, 1.96);
+            let word = |n: Option<f64>| n.map_or("more".to_owned(), |n| format!("{n:.0}"));
+            format!("{} to {}", word(low), word(high))
         };
         let sparse = |c: &IoiCurve| c.role == Role::Dictionary && c.alpha.is_some_and(|a| a > 0.0);
         let pca = |c: &IoiCurve| c.name.contains("PCA");
@@ -294,8 +308,10 @@ fn judge(sites: &[IoiSite]) -> Verdict {
             fewer += usize::from(n < m);
             smaller += usize::from(a < b);
             numbers.push(format!(
-                "layer {}: {n:.0} features against {m:.0}, edit {a:.2} against {b:.2}",
-                site.layer
+                "layer {}: {n:.0} features ({}) against {m:.0} ({}), edit {a:.2} against {b:.2}",
+                site.layer,
+                range(&sparse),
+                range(&pca)
             ));
         }
     }
@@ -313,7 +329,7 @@ fn judge(sites: &[IoiSite]) -> Verdict {
     verdict(
         holds,
         format!(
-            "For half of the way to the target, the best L1 dictionary needs fewer features than the better PCA at {fewer} of {of} layers and a smaller edit at {smaller} ({}).",
+            "For half of the way to the target (in brackets: at the ends of the KLs’ 95 % intervals over prompts), the best L1 dictionary needs fewer features than the better PCA at {fewer} of {of} layers and a smaller edit at {smaller} ({}).",
             numbers.join("; ")
         ),
     )

@@ -14,6 +14,7 @@ mod ioi;
 mod monosemanticity;
 mod perplexity;
 mod plan;
+mod scoring;
 mod study;
 mod toy;
 mod tree;

@@ -54,6 +54,7 @@ mod tests {
             ..Default::default()
         };
         let point = PatchPoint {
+            kl_se: None,
             features: 0,
             kl: f64::NAN,
             edit: f64::INFINITY,

@@ -382,6 +382,7 @@ fn ioi(noise: &mut Noise) -> IoiSection {
                     .map(|features| {
                         let t = 1.0 - (-(features as f64) / speed).exp();
                         PatchPoint {
+                            kl_se: None,
                             features,
                             kl: 2.9 + (floor - 2.9) * t,
                             edit: 3.4 * t + 0.3 * speed / 100.0,

@@ -77,6 +77,7 @@ fn nasty() -> PaperReport {
         order: text(),
         points: vec![
             PatchPoint {
+                kl_se: None,
                 features: 0,
                 kl: nan,
                 edit: nan,
