@@ -222,10 +222,17 @@ fn judge(points: &[FrontierPoint]) -> crate::report::paper::results::Verdict {
         }
         sentence += ".";
     }
-    let holds = match (falls * 10 >= pairs * 9, wide.is_none_or(|(s, _)| s > 0.9)) {
+    let falling = falls * 10 >= pairs * 9;
+    let alive = wide.is_none_or(|(share, _)| share > 0.9);
+    // The paper's contrast: the MLP's dictionary loses features where the stream's does not.
+    let contrast = match (wide, mlp) {
+        (Some((stream, _)), Some((mlp, _))) => mlp < stream - 0.1,
+        _ => true,
+    };
+    let holds = match [falling, alive, contrast].iter().filter(|t| **t).count() {
         _ if pairs == 0 => Holds::Undecided,
-        (true, true) => Holds::Yes,
-        (false, false) => Holds::No,
+        3 => Holds::Yes,
+        0 => Holds::No,
         _ => Holds::Partly,
     };
     verdict(holds, sentence)
