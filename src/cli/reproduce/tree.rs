@@ -153,7 +153,7 @@ fn judge(trees: &[Tree]) -> crate::report::paper::results::Verdict {
     verdict(
         holds,
         format!(
-            "Ablating one feature of the layer before takes {range} of the target’s activation away; {alike} of {edges} edges join features with a cosine above 0.5, often the same feature one layer on."
+            "Ablating one feature of the layer before takes {range} of the target’s activation away; {alike} of {edges} edges join features with a cosine above 0.5."
         ),
     )
 }
