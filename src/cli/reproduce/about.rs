@@ -23,6 +23,14 @@ pub(super) fn words(e: &Estimate) -> String {
     format!("{:.2} ({:.2} to {:.2})", e.mean, e.lo, e.hi)
 }
 
+/// An L1 coefficient, `4.56e-3` or `0`.
+pub(super) fn coefficient(alpha: f64) -> String {
+    match alpha == 0.0 {
+        true => "0".to_owned(),
+        false => format!("{alpha:e}"),
+    }
+}
+
 /// The mean of `values` with its bootstrap interval.
 pub(super) fn estimate(values: &[f64], seed: u64) -> Estimate {
     let n = values.len();

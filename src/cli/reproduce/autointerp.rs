@@ -364,10 +364,20 @@ fn judge(scores: &[ScoreRow]) -> Verdict {
         .zip(above)
         .map(|(name, a)| format!("{name} at {a}"))
         .collect();
+    let control = scores
+        .iter()
+        .find(|r| r.dictionary == "SAE of a random model");
+    let control = control.map_or(String::new(), |r| {
+        let score = words(&r.top_and_random);
+        format!(
+            " The control, an SAE of the same model with random weights, has {score} at layer {}.",
+            r.layer
+        )
+    });
     verdict(
         holds,
         format!(
-            "Of {n} layers, the dictionary’s interval lies wholly above that of {}. {}.",
+            "Of {n} layers, the dictionary’s interval lies wholly above that of {}. {}.{control}",
             counts.join(", "),
             lines.join("; ")
         ),

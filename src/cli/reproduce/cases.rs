@@ -91,7 +91,7 @@ pub(super) async fn section(study: &mut Study<'_>) -> Result<CasesSection> {
     for (i, (case, (share, _))) in cases.iter_mut().zip(&chosen).enumerate() {
         let rank = i * by_share.len() / n.max(1) + 1;
         case.why = format!(
-            "number {rank} of {} by the share of its upper half on one token ({:.0} %)",
+            "number {rank} of {} by the share of its upper half on one token ({:.0} %).",
             by_share.len(),
             100.0 * share
         );

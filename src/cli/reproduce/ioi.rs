@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::super::common::progress;
-use super::about::{row, verdict};
+use super::about::{coefficient, row, verdict};
 use super::plan::{Plan, list};
 use super::study::Study;
 use crate::causal::{AcdcOptions, Counterfactual, FeatureChange, Path, ioi_experiment};
@@ -118,7 +118,7 @@ async fn candidates(study: &mut Study<'_>, layer: usize) -> Result<Vec<Candidate
         let alpha = sae.l1.unwrap_or(0.0);
         if alpha == 0.0 || few.contains(&alpha) {
             all.push(Candidate {
-                name: format!("SAE α = {alpha:e}"),
+                name: format!("SAE α = {}", coefficient(alpha)),
                 role: Role::Dictionary,
                 alpha: Some(alpha),
                 dictionary: Box::new(sae),

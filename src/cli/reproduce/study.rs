@@ -347,7 +347,9 @@ impl<'a> Study<'a> {
 
     /// Coefficients of the plan in words.
     pub(super) fn alphas_text(&self, of_plan: &[f64]) -> String {
-        let each = of_plan.iter().map(|a| format!("{:e}", self.alpha(*a)));
+        let each = of_plan
+            .iter()
+            .map(|a| super::about::coefficient(self.alpha(*a)));
         each.collect::<Vec<_>>().join(", ")
     }
 
