@@ -376,14 +376,6 @@ fn results_survive_json() {
     assert!(html(&partial).contains("<section id=\"ioi\""));
 }
 
-/// For looking at: `MOSAEC_EXAMPLE=page.html cargo test --lib example_page -- --ignored`.
-#[test]
-#[ignore = "writes a page to look at"]
-fn example_page() {
-    let path = std::env::var("MOSAEC_EXAMPLE").unwrap();
-    std::fs::write(path, html(&example::report())).unwrap();
-}
-
 #[test]
 fn another_order_of_the_same_features_is_named_once() {
     let mut report = example::report();
