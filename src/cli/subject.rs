@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::common::{load_contexts, load_model, load_tokenizer, parse_hook, split};
+use super::common::{load_contexts, load_model, load_tokenizer, split};
 use super::options::{Global, TextOption};
 use crate::data::{Contexts, Tokenizer};
 use crate::gpu::Gpu;
 use crate::harvest::Site;
 use crate::model::Model;
-use crate::sae::{Sae, SaeError};
+use crate::sae::Sae;
 
 /// What `eval`, `features` and `ioi` begin with.
 pub(super) struct Subject {
@@ -36,7 +36,7 @@ impl Subject {
     ) -> Result<Subject> {
         let sae = Sae::load(gpu, sae)?;
         let model = load_model(gpu, model_name)?;
-        let site = site_of(&sae, hook, &model)?;
+        let site = Site::of(&sae, &model, hook)?;
         let tokenizer = load_tokenizer(model_name, &model)?;
         let (train, held) = split(load_contexts(global, &model, &tokenizer, text)?)?;
         Ok(Subject {
@@ -51,28 +51,6 @@ impl Subject {
 
     /// Where another dictionary of the same model was trained.
     pub(super) fn site_of(&self, sae: &Sae) -> Result<Site> {
-        site_of(sae, None, &self.model)
+        Ok(Site::of(sae, &self.model, None)?)
     }
-}
-
-/// The site an SAE was trained at, checked against the model.
-fn site_of(sae: &Sae, hook: Option<&str>, model: &Model) -> Result<Site> {
-    let name = hook.unwrap_or(&sae.origin.hook);
-    if name.is_empty() {
-        bail!("the SAE's cfg.json names no hook. Give --hook");
-    }
-    let site = Site {
-        hook: parse_hook(name, model)?,
-        center: sae.origin.centered,
-    };
-    let width = site.width(model)?;
-    if width != sae.d_in {
-        return Err(SaeError::Width {
-            d_in: sae.d_in,
-            hook: name.to_owned(),
-            width,
-        }
-        .into());
-    }
-    Ok(site)
 }

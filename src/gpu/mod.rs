@@ -400,6 +400,13 @@ impl Gpu {
         lock(&self.0.recorder).submit(&self.0.device, &self.0.queue);
     }
 
+    /// Destroys the device, as if a driver had: what is asked of it from now on fails with
+    /// [`GpuError::Lost`]. Tests use it.
+    pub fn destroy(&self) {
+        lock(&self.0.failure).get_or_insert(GpuError::Lost("it was destroyed".to_owned()));
+        self.0.device.destroy();
+    }
+
     /// Gives free buffers back to the driver.
     pub fn trim(&self) {
         self.flush();

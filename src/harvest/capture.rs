@@ -4,6 +4,7 @@ use super::error::{HarvestError, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::model::{HookPoint, Hooks, Model, Tokens, Want};
 use crate::ops::norm::{NormKind, norm};
+use crate::sae::{Sae, SaeError};
 
 /// Where activations are taken, and whether their mean over coordinates is taken off (`--center`,
 /// which is what the paper's activations had: TransformerLens centres what writes to the stream).
@@ -16,6 +17,30 @@ pub struct Site {
 }
 
 impl Site {
+    /// Where `sae` was trained (`hook` in place of what it says itself, if given), checked against the model.
+    ///
+    /// # Errors
+    /// No hook at all, one that the model does not have, or another width than there.
+    pub fn of(sae: &Sae, model: &Model, hook: Option<&str>) -> Result<Site> {
+        let name = hook.unwrap_or(&sae.origin.hook);
+        if name.is_empty() {
+            return Err(HarvestError::NoHook);
+        }
+        let site = Site {
+            hook: name.parse()?,
+            center: sae.origin.centered,
+        };
+        let width = site.width(model)?;
+        if width != sae.d_in {
+            return Err(HarvestError::Sae(SaeError::Width {
+                d_in: sae.d_in,
+                hook: name.to_owned(),
+                width,
+            }));
+        }
+        Ok(site)
+    }
+
     /// Coordinates of one activation; heads are laid side by side.
     ///
     /// # Errors

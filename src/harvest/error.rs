@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::data::DataError;
 use crate::gpu::GpuError;
 use crate::model::ModelError;
+use crate::sae::SaeError;
 
 /// Errors of harvesting.
 #[derive(Debug, Error)]
@@ -15,6 +16,12 @@ pub enum HarvestError {
     /// The model's error.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The dictionary's error.
+    #[error(transparent)]
+    Sae(#[from] SaeError),
+    /// A dictionary that does not say where it was trained.
+    #[error("the SAE's cfg.json names no hook. Give --hook")]
+    NoHook,
     /// An error of reading data.
     #[error(transparent)]
     Data(#[from] DataError),

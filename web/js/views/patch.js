@@ -1,0 +1,4 @@
+// The view "patch".
+
+/** @param {URLSearchParams} _params */
+export function show(_params) {}

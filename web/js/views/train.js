@@ -1,0 +1,4 @@
+// The view "train".
+
+/** @param {URLSearchParams} _params */
+export function show(_params) {}
