@@ -6,6 +6,7 @@
 //! [`summary::section`] give fragments that need only [`page::CSS`] and [`charts::CSS`] around them.
 //! A part that a run did not make is left out.
 
+pub mod atlas;
 pub mod browser;
 pub mod charts;
 pub mod dictionaries;
@@ -17,6 +18,7 @@ pub mod num;
 pub mod number;
 pub mod page;
 pub mod paper;
+pub mod reading;
 pub mod results;
 pub mod scores;
 pub mod summary;
