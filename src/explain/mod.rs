@@ -7,6 +7,7 @@
 mod activate;
 pub mod activations;
 mod choose;
+pub mod counts;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod endpoint;
 pub mod enrichment;
@@ -16,7 +17,9 @@ mod explanation;
 mod feature;
 pub mod fragments;
 pub mod histogram;
+pub mod interesting;
 pub mod judge;
+pub mod label;
 pub mod ngram;
 pub mod output;
 pub mod pipeline;
