@@ -202,8 +202,7 @@ fn token(shown: &Shown) -> Markup {
 }
 
 fn strongest(shown: &Shown, t: &ReadToken) -> Markup {
-    let mut all: Vec<(f64, &Activation)> =
-        t.features.iter().map(|a| (shown.share(a), a)).collect();
+    let mut all: Vec<(f64, &Activation)> = t.features.iter().map(|a| (shown.share(a), a)).collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.feature.cmp(&b.1.feature)));
     if all.is_empty() {
         return html! { p.muted { "No feature fires on it." } };
