@@ -194,6 +194,8 @@ async fn make(
                 label,
                 kind: Kind::Words,
                 cover: 1.0,
+                beyond_first: 0.0,
+                whole: true,
             }),
         };
         if let (Some(name), Some(score)) = (name, score.top_and_random) {

@@ -13,7 +13,7 @@ use super::activate::Activate;
 use super::activations::{Firing, Firings};
 use super::error::Result;
 use super::explanation::{Explainer, Explanation, Predictor, Subject, TokenText, quoted};
-use super::label::{Named, Weighed, name};
+use super::label::{Named, Place, Weighed, name};
 use super::trie::{Rule, Trie};
 use crate::data::Contexts;
 
@@ -27,6 +27,9 @@ const LEAST: f64 = 1e-3;
 /// Share of the activation at the first position of contexts from which on a feature is about that.
 const START: f64 = 0.8;
 
+/// Firings below this share of the strongest are not looked at for words.
+const FAINT: f32 = 0.1;
+
 /// Lines of evidence.
 const LINES: usize = 6;
 
@@ -38,6 +41,8 @@ pub struct Counts<'a> {
     text: TokenText<'a>,
     contexts: &'a Contexts,
     firings: &'a Firings,
+    /// Texts of the tokens that occur.
+    texts: HashMap<u32, String>,
     /// Occurrences of each token.
     tokens: HashMap<u32, u32>,
     /// By last token: the tokens before it with how often. By token, so that sums do not depend on the order of a hash.
@@ -58,8 +63,10 @@ impl<'a> Counts<'a> {
                 }
             }
         }
+        let texts = tokens.keys().map(|t| (*t, text(*t))).collect();
         Counts {
             text,
+            texts,
             contexts,
             firings,
             tokens,
@@ -73,19 +80,53 @@ impl<'a> Counts<'a> {
 
     /// What the feature is about, in words; `None` if it does not fire.
     pub fn name(&self, feature: usize) -> Option<Named> {
-        let tokens = self.contexts.tokens();
         let context = self.contexts.context();
+        let list = self.of(feature);
+        let strongest = list.iter().fold(0.0, |m: f32, f| m.max(f.value));
         let mut found = Weighed::default();
-        for f in self.of(feature) {
+        for f in list.iter().filter(|f| f.value >= FAINT * strongest) {
             let at = f.at as usize;
+            let (row, i) = (self.contexts.get(at / context), at % context);
+            let words: Vec<String> = [i.checked_sub(1), Some(i)]
+                .into_iter()
+                .flatten()
+                .map(|i| self.word_so_far(&row[..=i]))
+                .collect();
+            let place = |i: usize, so_far| Place {
+                token: row[i],
+                so_far,
+                goes_on: row
+                    .get(i + 1)
+                    .is_some_and(|next| self.joined(row[i], *next)),
+            };
+            let here = place(i, words.last().map_or("", String::as_str));
+            let before = i.checked_sub(1).map(|b| place(b, &words[0]));
             // Squares: the strong firings are what a reader sees first.
             let weight = f64::from(f.value).powi(2);
-            let before = (!at.is_multiple_of(context)).then(|| tokens[at - 1]);
-            let after = (!(at + 1).is_multiple_of(context)).then(|| tokens[at + 1]);
-            found.add(weight, before, tokens[at], after);
+            found.add(weight, before, here, row.get(i + 1).copied());
         }
         let occurrences = |token| self.tokens.get(&token).copied().unwrap_or(0);
         name(&found, &occurrences, self.text)
+    }
+
+    fn text_of(&self, token: u32) -> &str {
+        self.texts.get(&token).map_or("", String::as_str)
+    }
+
+    /// Whether two tokens that follow each other are of one word.
+    fn joined(&self, token: u32, next: u32) -> bool {
+        self.text_of(token).ends_with(char::is_alphabetic)
+            && self.text_of(next).starts_with(char::is_alphabetic)
+    }
+
+    /// The last word of `tokens`, as far as it is there.
+    fn word_so_far(&self, tokens: &[u32]) -> String {
+        let pairs = tokens.windows(2).rev();
+        let longer = pairs
+            .take_while(|pair| self.joined(pair[0], pair[1]))
+            .count();
+        let parts = &tokens[tokens.len() - (longer + 1).min(tokens.len())..];
+        parts.iter().map(|t| self.text_of(*t)).collect()
     }
 
     fn rules(&self, feature: usize) -> Trie {

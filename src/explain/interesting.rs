@@ -26,31 +26,44 @@ const DENSITIES: std::ops::Range<f64> = 0.0008..0.03;
 /// Below this, the label is not to be trusted.
 const SCORE: f64 = 0.6;
 
-/// Below this, the label leaves out much of what the feature does.
+/// Below this, the label leaves out much of what the feature does; less is asked of a label that says that there is
+/// more.
 const COVER: f64 = 0.5;
+const COVER_OF_MANY: f64 = 0.25;
 
 /// Tokens that two of the chosen may not share: the strongest of each.
 const APART: usize = 3;
 
 /// The forms of labels in the order of their turns. A feature that is about more than one word says more about features
 /// than one that is a word, so those come twice as often.
-const TURNS: [Kind; 6] = [
+const TURNS: [Kind; 7] = [
+    Kind::Words,
     Kind::Class,
-    Kind::Words,
+    Kind::Many,
     Kind::After,
-    Kind::WordAfter,
     Kind::Words,
+    Kind::WordAfter,
     Kind::Before,
 ];
 
-/// At most `n` features: of those that fire neither too seldom nor too often and whose labels do well, the best by score
-/// of each form of label in turn, no two about the same tokens; one word alone is the last resort.
+/// At most `n` features: of those that fire neither too seldom nor too often and whose labels do well and name whole
+/// words, the best of each form of label in turn, no two about the same tokens; one word alone is the last resort. The
+/// best: by score, and by how much of what they fire on is other words than the first.
 pub fn interesting(candidates: &[Candidate], n: usize) -> Vec<usize> {
     let mut good: Vec<&Candidate> = candidates
         .iter()
-        .filter(|c| DENSITIES.contains(&c.density) && c.score >= SCORE && c.name.cover >= COVER)
+        .filter(|c| DENSITIES.contains(&c.density) && c.score >= SCORE && c.name.whole)
+        .filter(|c| {
+            let many = c.name.kind == Kind::Many;
+            c.name.cover >= if many { COVER_OF_MANY } else { COVER }
+        })
         .collect();
-    good.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.feature.cmp(&b.feature)));
+    let value = |c: &Candidate| c.score + c.name.beyond_first;
+    good.sort_by(|a, b| {
+        value(b)
+            .total_cmp(&value(a))
+            .then(a.feature.cmp(&b.feature))
+    });
     let mut chosen: Vec<&Candidate> = Vec::new();
     let mut turns = TURNS.iter().cycle();
     let mut idle = 0;
@@ -99,6 +112,8 @@ mod tests {
                 label: format!("label {feature}"),
                 kind,
                 cover: 0.9,
+                beyond_first: 0.0,
+                whole: feature != 8,
             },
             tokens: vec![token.to_owned()],
         }
@@ -114,7 +129,8 @@ mod tests {
             candidate(4, Kind::Word, 0.99, " d"),
             candidate(5, Kind::Words, 0.5, " e"),
             candidate(6, Kind::Words, 0.95, " f"),
-            candidate(7, Kind::Many, 0.95, " g"),
+            candidate(7, Kind::Start, 0.95, " g"),
+            candidate(8, Kind::Words, 0.95, " h"),
         ];
         all[6].density = 0.2;
         assert_eq!(

@@ -42,6 +42,21 @@ pub struct Named {
     pub kind: Kind,
     /// Share of the firings, weighed, that the words in the label stand for.
     pub cover: f64,
+    /// The same without the first of these words: 0 for a label that is one word.
+    pub beyond_first: f64,
+    /// Whether the label names whole words only.
+    pub whole: bool,
+}
+
+/// A token where it stands in a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The token.
+    pub token: u32,
+    /// The word that it ends or goes on with, up to it.
+    pub so_far: &'a str,
+    /// Whether the word goes on in the next token.
+    pub goes_on: bool,
 }
 
 /// Firings with their weights, by the tokens there.
@@ -54,20 +69,78 @@ pub struct Weighed {
     /// By token before and token.
     pairs: BTreeMap<(u32, u32), f64>,
     after: BTreeMap<u32, f64>,
+    faces: Faces,
+    faces_before: Faces,
 }
 
 impl Weighed {
-    /// One more firing, on `token`.
-    pub fn add(&mut self, weight: f64, before: Option<u32>, token: u32, after: Option<u32>) {
+    /// One more firing, at `here`.
+    pub fn add(
+        &mut self,
+        weight: f64,
+        before: Option<Place<'_>>,
+        here: Place<'_>,
+        after: Option<u32>,
+    ) {
         self.total += weight;
-        let entry = self.on.entry(token).or_default();
+        let entry = self.on.entry(here.token).or_default();
         *entry = (entry.0 + weight, entry.1 + 1);
+        self.faces.add(weight, here);
         match before {
-            Some(before) => *self.pairs.entry((before, token)).or_default() += weight,
+            Some(before) => {
+                *self.pairs.entry((before.token, here.token)).or_default() += weight;
+                self.faces_before.add(weight, before);
+            }
             None => self.start += weight,
         }
         if let Some(after) = after {
             *self.after.entry(after).or_default() += weight;
+        }
+    }
+}
+
+/// Share of a token's weight from which on it is shown as a part of one word, or as a word that goes on.
+const MOSTLY: f64 = 0.6;
+
+/// In which words tokens stand.
+#[derive(Clone, Debug, Default)]
+struct Faces {
+    words: BTreeMap<u32, BTreeMap<String, f64>>,
+    goes_on: BTreeMap<u32, f64>,
+}
+
+impl Faces {
+    fn add(&mut self, weight: f64, place: Place<'_>) {
+        let words = self.words.entry(place.token).or_default();
+        match words.get_mut(place.so_far) {
+            Some(sum) => *sum += weight,
+            None => {
+                words.insert(place.so_far.to_owned(), weight);
+            }
+        }
+        if place.goes_on {
+            *self.goes_on.entry(place.token).or_default() += weight;
+        }
+    }
+
+    /// How a token stands in a label.
+    fn show(&self, token: u32, text: &str) -> String {
+        let Some(words) = self.words.get(&token) else {
+            return shown(text);
+        };
+        let total: f64 = words.values().sum();
+        let most = words.iter().max_by(|a, b| a.1.total_cmp(b.1));
+        let word = most
+            .filter(|(_, w)| **w >= MOSTLY * total)
+            .map(|(word, _)| word);
+        let goes_on = self.goes_on.get(&token).copied().unwrap_or(0.0) >= MOSTLY * total;
+        let part = match word {
+            Some(word) => shown(&format!(" {}", word.trim_matches(' '))),
+            None => shown(text),
+        };
+        match part.strip_suffix('”').filter(|_| goes_on) {
+            Some(open) => format!("{open}…”"),
+            None => part,
         }
     }
 }
@@ -80,31 +153,29 @@ struct Word {
 }
 
 /// Words by weight, heaviest first, with the token that stands for each.
-struct Ranked(Vec<(Word, f64, String)>);
+struct Ranked(Vec<(Word, f64, u32)>);
 
 impl Ranked {
     fn new(weights: impl Iterator<Item = (u32, f64)>, text: TokenText<'_>) -> Ranked {
-        let mut words: BTreeMap<Word, (f64, f64, String)> = BTreeMap::new();
+        let mut words: BTreeMap<Word, (f64, f64, u32)> = BTreeMap::new();
         for (token, weight) in weights {
-            let text = text(token);
             let entry = words
-                .entry(word(&text))
-                .or_insert((0.0, f64::NEG_INFINITY, String::new()));
+                .entry(word(&text(token)))
+                .or_insert((0.0, f64::NEG_INFINITY, token));
             entry.0 += weight;
             if weight > entry.1 {
-                (entry.1, entry.2) = (weight, text);
+                (entry.1, entry.2) = (weight, token);
             }
         }
-        let mut list: Vec<(Word, f64, String)> = words
-            .into_iter()
-            .map(|(w, (sum, _, text))| (w, sum, text))
-            .collect();
+        let words = words.into_iter();
+        let mut list: Vec<(Word, f64, u32)> =
+            words.map(|(w, (sum, _, token))| (w, sum, token)).collect();
         list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         Ranked(list)
     }
 
     /// The first words, no more than `most` and none far below the first, and their share of `total`.
-    fn head(&self, most: usize, total: f64) -> (&[(Word, f64, String)], f64) {
+    fn head(&self, most: usize, total: f64) -> (&[(Word, f64, u32)], f64) {
         let first = self.0.first().map_or(0.0, |w| w.1);
         let n = self
             .0
@@ -165,11 +236,6 @@ fn shown(text: &str) -> String {
     format!("“{visible}”")
 }
 
-fn list(words: &[(Word, f64, String)]) -> String {
-    let words: Vec<String> = words.iter().map(|w| shown(&w.2)).collect();
-    words.join(", ")
-}
-
 /// Whether all that the classes below are about begins with a space: whole words.
 fn whole(text: &str) -> Option<&str> {
     text.strip_prefix(' ').filter(|w| w.chars().count() > 1)
@@ -196,12 +262,12 @@ fn class(text: &str, of: usize) -> bool {
 }
 
 const CLASSES: [&str; 7] = [
-    "capitalised words",
+    "names and titles",
     "numbers",
     "words in -ly",
     "words in -ing",
     "words in -ed",
-    "word endings",
+    "parts of words",
     "punctuation",
 ];
 
@@ -215,89 +281,90 @@ pub fn name(
     if total <= 0.0 {
         return None;
     }
-    let named = |label: String, kind: Kind, cover: f64| Some(Named { label, kind, cover });
-    if found.start / total >= 0.6 {
-        return named(
-            "the start of a text".to_owned(),
-            Kind::Start,
-            found.start / total,
-        );
+    let list = |faces: &Faces, words: &[(Word, f64, u32)]| -> String {
+        let words: Vec<String> = words.iter().map(|w| faces.show(w.2, &text(w.2))).collect();
+        words.join(", ")
+    };
+    let named = |label: String, kind: Kind, cover: f64, first: f64| {
+        // Inside the quotes an ellipsis stands for the rest of a word; a single letter is hardly one.
+        let parts = label.contains("“…") || label.contains("…”");
+        let letters = label.split('“').skip(1).filter_map(|w| w.split('”').next());
+        let letter = |w: &str| w.chars().count() == 1 && !["a", "A", "I"].contains(&w);
+        Some(Named {
+            whole: !parts && !letters.into_iter().any(letter),
+            label,
+            kind,
+            cover,
+            beyond_first: (cover - first).max(0.0),
+        })
+    };
+    let start = found.start / total;
+    if start >= 0.6 {
+        return named("the start of a text".to_owned(), Kind::Start, start, start);
     }
     let words = Ranked::new(found.on.iter().map(|(t, (w, _))| (*t, *w)), text);
     let before = Ranked::new(found.pairs.iter().map(|((b, _), w)| (*b, *w)), text);
     let (own, own_cover) = words.head(4, total);
     let share = |w: &Ranked| w.0.first().map_or(0.0, |w| w.1 / total);
-    if let Some(first) = words.0.first().filter(|w| w.1 >= 0.7 * total) {
+    let first = share(&words);
+    if let Some(word_) = words.0.first().filter(|_| first >= 0.7) {
         let same: Vec<u32> = found
             .on
             .keys()
             .copied()
-            .filter(|t| word(&text(*t)) == first.0)
+            .filter(|t| word(&text(*t)) == word_.0)
             .collect();
         let fired: u32 = same.iter().map(|t| found.on[t].1).sum();
         let there: u32 = same.iter().map(|t| occurrences(*t)).sum();
-        let cover = first.1 / total;
-        let near = Ranked::new(
-            found
-                .pairs
-                .iter()
-                .filter(|((_, t), _)| same.contains(t))
-                .map(|((b, _), w)| (*b, *w)),
-            text,
-        );
-        let (company, company_cover) = near.head(3, first.1);
+        let pairs = found.pairs.iter().filter(|((_, t), _)| same.contains(t));
+        let near = Ranked::new(pairs.map(|((b, _), w)| (*b, *w)), text);
+        let (company, company_cover) = near.head(3, word_.1);
+        let itself = list(&found.faces, std::slice::from_ref(word_));
         if 2 * fired < there && company_cover >= 0.3 {
-            let label = format!("{} after {}", shown(&first.2), list(company));
-            return named(label, Kind::WordAfter, cover * company_cover);
+            let label = format!("{itself} after {}", list(&found.faces_before, company));
+            let cover = first * company_cover;
+            return named(label, Kind::WordAfter, cover, 0.0);
         }
-        return named(shown(&first.2), Kind::Word, cover);
+        return named(itself, Kind::Word, first, first);
     }
     let (previous, previous_cover) = before.head(3, total);
-    if share(&words) < 0.5 && previous_cover >= 0.6 && previous_cover > own_cover {
-        return named(
-            format!("after {}", list(previous)),
-            Kind::After,
-            previous_cover,
-        );
+    let after_words = || format!("after {}", list(&found.faces_before, previous));
+    if first < 0.5 && previous_cover >= 0.6 && previous_cover > own_cover {
+        return named(after_words(), Kind::After, previous_cover, 0.0);
     }
     if own_cover >= 0.6 {
-        return named(list(own), Kind::Words, own_cover);
+        return named(list(&found.faces, own), Kind::Words, own_cover, first);
     }
     let after = Ranked::new(found.after.iter().map(|(t, w)| (*t, *w)), text);
     let (next, next_cover) = after.head(2, total);
     if next_cover >= 0.6 {
-        return named(format!("before {}", list(next)), Kind::Before, next_cover);
+        let label = format!("before {}", list(&Faces::default(), next));
+        return named(label, Kind::Before, next_cover, 0.0);
     }
     for (i, what) in CLASSES.iter().enumerate().rev() {
-        let inside: f64 = found
-            .on
-            .iter()
-            .filter(|(t, _)| class(&text(**t), i))
-            .map(|(_, w)| w.0)
-            .sum();
+        let inside = found.on.iter().filter(|(t, _)| class(&text(**t), i));
+        let inside: f64 = inside.map(|(_, w)| w.0).sum();
         if inside >= 0.7 * total {
             let few = &own[..own.len().min(3)];
-            let label = format!("{what}: {} …", list(few));
-            return named(label, Kind::Class, inside / total);
+            let label = format!("{what}: {} …", list(&found.faces, few));
+            return named(label, Kind::Class, inside / total, first);
         }
     }
     if previous_cover >= 0.45 && previous_cover > own_cover {
-        return named(
-            format!("after {}", list(previous)),
-            Kind::After,
-            previous_cover,
-        );
+        return named(after_words(), Kind::After, previous_cover, 0.0);
     }
-    named(format!("{} …", list(own)), Kind::Many, own_cover)
+    let (own, own_cover) = words.head(5, total);
+    let label = format!("{} …", list(&found.faces, own));
+    named(label, Kind::Many, own_cover, first)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const VOCABULARY: [&str; 12] = [
+    const VOCABULARY: [&str; 14] = [
         " to", " gave", " sent", "To", " Mr", ".", " quickly", " surely", " lately", " nearly",
-        " oddly", "ing",
+        " oddly", "ing", " reg", "bourn",
     ];
 
     fn text(id: u32) -> String {
@@ -307,7 +374,16 @@ mod tests {
     fn label(firings: &[(Option<u32>, u32)], occurrences: u32) -> (String, Kind) {
         let mut found = Weighed::default();
         for (before, token) in firings {
-            found.add(1.0, *before, *token, None);
+            let whole: Vec<String> = (0..14).map(text).collect();
+            let place = |token: u32| Place {
+                token,
+                so_far: match token {
+                    13 => "Longbourn",
+                    token => &whole[token as usize],
+                },
+                goes_on: token == 12,
+            };
+            found.add(1.0, before.map(place), place(*token), None);
         }
         let named = name(&found, &|_| occurrences, &text).unwrap();
         (named.label, named.kind)
@@ -324,24 +400,26 @@ mod tests {
             label(&[(Some(1), 0), (Some(1), 0), (Some(2), 0)], 10),
             ("“to” after “gave”, “sent”".to_owned(), Kind::WordAfter)
         );
+        let all = [
+            (Some(4), 5),
+            (Some(4), 6),
+            (Some(4), 0),
+            (Some(4), 2),
+            (Some(4), 9),
+        ];
+        assert_eq!(label(&all, 10), ("after “Mr”".to_owned(), Kind::After));
         assert_eq!(
-            label(
-                &[(Some(4), 5), (Some(4), 6), (Some(4), 0), (Some(4), 11)],
-                10
-            ),
-            ("after “Mr”".to_owned(), Kind::After)
+            label(&[(Some(0), 5), (Some(1), 12), (Some(1), 13)], 10),
+            ("a full stop, “Longbourn”, “reg…”".to_owned(), Kind::Words),
+            "parts of words with what is known of the word"
         );
-        assert_eq!(
-            label(&[(Some(0), 5), (Some(1), 11)], 10),
-            ("a full stop, “…ing”".to_owned(), Kind::Words)
-        );
-        let adverbs: Vec<_> = (6..11).cycle().take(40).map(|t| (Some(t - 5), t)).collect();
-        let mut spread = adverbs.clone();
-        spread.extend([(Some(0), 0), (Some(3), 4), (Some(5), 11), (Some(6), 2)].repeat(3));
+        let adverbs = (6..11).cycle().take(40).map(|t| (Some(t - 5), t));
+        let mut spread: Vec<_> = adverbs.collect();
+        spread.extend([(Some(0), 0), (Some(3), 4), (Some(5), 11), (Some(6), 2)].repeat(4));
         assert_eq!(
             label(&spread, 100),
             (
-                "words in -ly: “quickly”, “surely”, “lately” …".to_owned(),
+                "words in -ly: “lately”, “nearly”, “oddly” …".to_owned(),
                 Kind::Class
             )
         );
