@@ -22,6 +22,7 @@ mod subject;
 mod train;
 mod training;
 mod tree;
+mod web;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,7 @@ enum Command {
     Report(report::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
+    Web(web::Args),
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage.
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,
+            Command::Web(args) => web::run(global, args).await,
         }
     });
     match result {
