@@ -198,7 +198,8 @@ impl Pool {
         self.rows = gpu.f32(self.rows.shape())?;
         self.gpu = gpu.clone();
         self.model = model;
-        self.next = self.begin(step);
+        // The last step's draws can be made again.
+        self.next = self.begin(step.saturating_sub(1));
         Ok(())
     }
 }

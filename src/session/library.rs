@@ -35,6 +35,14 @@ pub(super) fn file<'a>(files: &'a Files, name: &str) -> Option<&'a [u8]> {
     Some(&found.1)
 }
 
+/// A name as a file may have it everywhere.
+pub(super) fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.+=".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_matches(['.', '-']);
+    if name.is_empty() { "dictionary".to_owned() } else { name.to_owned() }
+}
+
 /// The bytes of a file that may be gzip.
 pub(super) fn inflated(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
@@ -104,6 +112,17 @@ impl Library {
             }
         };
         self.chosen = Some(at);
+    }
+
+    /// `wanted`, or that with a number behind it where a dictionary has that name already.
+    pub(super) fn free_name(&self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut n = 2;
+        while self.position(&name).is_some() {
+            name = format!("{wanted} {n}");
+            n += 1;
+        }
+        name
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -3,6 +3,7 @@
 //!
 //! A session does one thing at a time. Training goes on between requests, in slices ([`Session::work`]).
 
+mod clock;
 pub mod features;
 mod library;
 pub mod measure;
@@ -99,6 +100,11 @@ impl Session {
         out: Out<'_>,
     ) -> Result<(Reply, Files)> {
         self.stop.0.store(false, Ordering::Relaxed);
+        // An error that the driver reported late, of memory say, stays with its device. What it was for has
+        // been said; for everything else there is a new one. A lost device waits for `Request::Open`.
+        if self.gpu().is_err_and(|e| matches!(e.trouble, Trouble::Memory | Trouble::Internal)) {
+            self.open(out).await?;
+        }
         let reply = match request {
             Request::State => self.state(),
             Request::Open => {
@@ -134,14 +140,17 @@ impl Session {
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
-            Request::Pause => Reply::Training(self.pause(true)?),
-            Request::Resume => Reply::Training(self.pause(false)?),
+            Request::Pause => Reply::Training(self.pause(true).await?),
+            Request::Resume => Reply::Training(self.pause(false).await?),
             Request::Finish => {
                 self.finish(out).await?;
                 self.state()
             }
             Request::Discard => {
                 self.training = None;
+                if let Some(gpu) = &self.gpu {
+                    gpu.trim();
+                }
                 self.state()
             }
             Request::Save => {
@@ -176,7 +185,7 @@ impl Session {
             dictionaries: self.library.described(),
             dictionary: self.library.chosen_name().map(str::to_owned),
             text: self.text.as_ref().map(|(name, _)| name.clone()),
-            training: self.training.is_some(),
+            training: self.training.as_ref().map(|t| t.state(true)),
             memory: self
                 .gpu
                 .as_ref()
