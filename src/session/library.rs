@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::problem::{Problem, Result};
 use super::state::OpenDictionary;
-use super::{Files, Subject};
+use super::{Files, Subject, given};
 use crate::data::tensors::TensorFile;
 use crate::gpu::Gpu;
 use crate::harvest::Site;
@@ -239,18 +239,8 @@ impl Dictionary {
 }
 
 fn build(gpu: &Gpu, name: &str, files: &Files) -> Result<Sae> {
-    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-    let missing = |what: &str| {
-        Problem::input(format!(
-            "{name} is no dictionary: {what} is missing among {}. Give cfg.json and sae_weights.safetensors",
-            names.join(", ")
-        ))
-    };
-    let cfg = file(files, "cfg.json").ok_or_else(|| missing("cfg.json"))?;
-    let cfg =
-        std::str::from_utf8(cfg).map_err(|_| Problem::input("cfg.json is not a text in UTF-8"))?;
-    let weights =
-        file(files, "sae_weights.safetensors").ok_or_else(|| missing("sae_weights.safetensors"))?;
+    let cfg = given::text(files, "cfg.json")?;
+    let weights = given::file(files, "sae_weights.safetensors")?;
     let weights = TensorFile::from_bytes("sae_weights.safetensors", weights.to_vec())?;
     Ok(Sae::from_parts(gpu, name, cfg, &weights)?)
 }
@@ -258,8 +248,9 @@ fn build(gpu: &Gpu, name: &str, files: &Files) -> Result<Sae> {
 fn site(sae: &Sae, name: &str, subject: &Subject) -> Result<Site> {
     Site::of(sae, &subject.model, None).map_err(|e| {
         Problem::input(format!(
-            "{name} does not belong to {}: {e}",
-            subject.model.name()
+            "{name} does not belong to {}: {}",
+            subject.model.name(),
+            Problem::from(e).message
         ))
     })
 }

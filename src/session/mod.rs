@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod features;
+mod given;
 mod library;
 pub mod measure;
 pub mod patch;
@@ -102,9 +103,27 @@ impl Session {
         self.stop.0.store(false, Ordering::Relaxed);
         // An error that the driver reported late, of memory say, stays with its device. What it was for has
         // been said; for everything else there is a new one. A lost device waits for `Request::Open`.
-        if self.gpu().is_err_and(|e| matches!(e.trouble, Trouble::Memory | Trouble::Internal)) {
-            self.open(out).await?;
+        let broken = |e: &Problem| matches!(e.trouble, Trouble::Memory | Trouble::Internal);
+        if self.failure().as_ref().is_some_and(broken) {
+            self.open(&mut *out).await?;
         }
+        let answer = self.answer(request, files, out).await;
+        // A failed device is behind whatever else may seem wrong.
+        answer.map_err(|e| self.failure().unwrap_or(e))
+    }
+
+    /// What has happened to the device, if anything.
+    fn failure(&self) -> Option<Problem> {
+        let failed = self.gpu.as_ref()?.check().err()?;
+        Some(failed.into())
+    }
+
+    async fn answer(
+        &mut self,
+        request: Request,
+        files: Files,
+        out: Out<'_>,
+    ) -> Result<(Reply, Files)> {
         let reply = match request {
             Request::State => self.state(),
             Request::Open => {
@@ -242,6 +261,7 @@ impl Session {
 
     fn open_dictionary(&mut self, name: &str, files: Files) -> Result<()> {
         let gpu = self.gpu()?.clone();
+        let files = given::dictionary(files)?;
         let subject = self.subject.as_ref();
         self.library.add_files(&gpu, subject, name, files)
     }

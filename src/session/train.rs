@@ -512,7 +512,7 @@ impl Session {
         }
         let more = match self.one_slice(out).await {
             // What failed says it in its own words; a lost device is behind most of them.
-            Err(e) => Err(self.gpu().err().unwrap_or(e)),
+            Err(e) => Err(self.failure().unwrap_or(e)),
             more => more,
         };
         if let Err(e) = &more
