@@ -148,10 +148,19 @@ mod tests {
         let text = "äöü and a line\n".repeat(20_000);
         let pieces = at_lines(&text);
         assert!(pieces.len() > 3);
-        assert_eq!(pieces.iter().map(|p| &text[p.clone()]).collect::<String>(), text);
+        assert_eq!(
+            pieces.iter().map(|p| &text[p.clone()]).collect::<String>(),
+            text
+        );
         assert!(pieces.iter().all(|p| text[p.clone()].ends_with('\n')));
         let one_line = "ä".repeat(100_000);
         let pieces = at_lines(&one_line);
-        assert_eq!(pieces.iter().map(|p| &one_line[p.clone()]).collect::<String>(), one_line);
+        assert_eq!(
+            pieces
+                .iter()
+                .map(|p| &one_line[p.clone()])
+                .collect::<String>(),
+            one_line
+        );
     }
 }

@@ -122,7 +122,9 @@ pub fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
         if u32_at(local) != Some(LOCAL) {
             return Err(short());
         }
-        let skip = u16_at(local + 26).zip(u16_at(local + 28)).ok_or_else(short)?;
+        let skip = u16_at(local + 26)
+            .zip(u16_at(local + 28))
+            .ok_or_else(short)?;
         let from = local + 30 + skip.0 + skip.1;
         let data = bytes.get(from..from + packed).ok_or_else(short)?;
         let mut plain = Vec::new();
@@ -135,7 +137,11 @@ pub fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
                     .read_to_end(&mut plain)
                     .map_err(|e| bad(&format!("{path}: {e}")))?;
             }
-            other => return Err(bad(&format!("{path} is packed by method {other}; use a plain zip"))),
+            other => {
+                return Err(bad(&format!(
+                    "{path} is packed by method {other}; use a plain zip"
+                )));
+            }
         }
         let mut sum = flate2::Crc::new();
         sum.update(&plain);

@@ -313,7 +313,10 @@ impl Sae {
         let cfg = format!("{:#}\n", self.cfg_json());
         Ok(vec![
             ("sparsity.safetensors".to_owned(), sparsity),
-            ("sae_weights.safetensors".to_owned(), self.weights(gpu).await?),
+            (
+                "sae_weights.safetensors".to_owned(),
+                self.weights(gpu).await?,
+            ),
             ("cfg.json".to_owned(), cfg.into_bytes()),
         ])
     }

@@ -15,7 +15,10 @@ pub(super) fn model(files: Files) -> Result<Files> {
         shards(&files, index)?
     } else {
         let names = files.iter().map(|(name, _)| name);
-        names.filter(|n| n.ends_with(".safetensors")).cloned().collect()
+        names
+            .filter(|n| n.ends_with(".safetensors"))
+            .cloned()
+            .collect()
     };
     if wanted.is_empty() {
         return Err(no_weights(&files));
@@ -26,9 +29,8 @@ pub(super) fn model(files: Files) -> Result<Files> {
     for name in &wanted {
         file(&files, name)?;
     }
-    let keep = |name: &String| {
-        name == "config.json" || name == "tokenizer.json" || wanted.contains(name)
-    };
+    let keep =
+        |name: &String| name == "config.json" || name == "tokenizer.json" || wanted.contains(name);
     Ok(files.into_iter().filter(|(name, _)| keep(name)).collect())
 }
 
@@ -36,7 +38,9 @@ pub(super) fn model(files: Files) -> Result<Files> {
 pub(super) fn dictionary(files: Files) -> Result<Files> {
     let files = plain(files)?;
     if library::file(&files, "cfg.json").is_none()
-        && let Some((name, _)) = files.iter().find(|(name, _)| name == "ae.pt" || name == "sae.safetensors")
+        && let Some((name, _)) = files
+            .iter()
+            .find(|(name, _)| name == "ae.pt" || name == "sae.safetensors")
     {
         return Err(Problem::input(format!(
             "{name} is a dictionary in another layout than SAELens'. Convert it: cfg.json and sae_weights.safetensors are read"
@@ -72,7 +76,9 @@ pub(super) fn file<'a>(files: &'a Files, name: &str) -> Result<&'a [u8]> {
     }
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     if first == Some(&b'<') {
-        return bad("is a web page and not the file: the server answered with a page. Download it again");
+        return bad(
+            "is a web page and not the file: the server answered with a page. Download it again",
+        );
     }
     Ok(bytes)
 }
@@ -97,7 +103,9 @@ fn plain(files: Files) -> Result<Files> {
     let depth = |name: &str| name.matches('/').count();
     all.sort_by_key(|(name, _)| depth(name));
     let of = |wanted: &str| {
-        let named = all.iter().filter(|(n, _)| n.rsplit('/').next() == Some(wanted));
+        let named = all
+            .iter()
+            .filter(|(n, _)| n.rsplit('/').next() == Some(wanted));
         let depths: Vec<usize> = named.map(|(n, _)| depth(n)).collect();
         depths.iter().filter(|d| **d == depths[0]).count()
     };
@@ -124,7 +132,10 @@ fn shards(files: &Files, index: &str) -> Result<Vec<String>> {
     let map = json["weight_map"]
         .as_object()
         .ok_or_else(|| Problem::input(format!("{index} has no weight_map. Download it again")))?;
-    let mut names: Vec<String> = map.values().filter_map(|v| Some(v.as_str()?.to_owned())).collect();
+    let mut names: Vec<String> = map
+        .values()
+        .filter_map(|v| Some(v.as_str()?.to_owned()))
+        .collect();
     names.sort_unstable();
     names.dedup();
     let absent: Vec<&str> = names
@@ -145,7 +156,9 @@ fn shards(files: &Files, index: &str) -> Result<Vec<String>> {
 
 fn no_weights(files: &Files) -> Problem {
     let other = [".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack"];
-    let found = files.iter().find(|(n, _)| other.iter().any(|end| n.ends_with(end)));
+    let found = files
+        .iter()
+        .find(|(n, _)| other.iter().any(|end| n.ends_with(end)));
     match found {
         Some((name, _)) => Problem::input(format!(
             "{name} is in a format that is not read. Get the model's model.safetensors, or convert it"
@@ -160,14 +173,22 @@ fn missing(files: &Files, name: &str) -> Problem {
         "model.safetensors" => "model.safetensors, the model's weights, is missing",
         "tokenizer.json" => "tokenizer.json, the model's tokenizer, is missing",
         "cfg.json" => "cfg.json, which says what the dictionary is, is missing",
-        "sae_weights.safetensors" => "sae_weights.safetensors, the dictionary's weights, is missing",
+        "sae_weights.safetensors" => {
+            "sae_weights.safetensors, the dictionary's weights, is missing"
+        }
         other => return Problem::input(format!("{other} is missing")),
     };
-    let names: Vec<&str> = files.iter().take(8).map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = files
+        .iter()
+        .take(8)
+        .map(|(name, _)| name.as_str())
+        .collect();
     let found = match (names.len(), files.len()) {
         (0, _) => "nothing".to_owned(),
         (some, all) if some < all => format!("{} and {} more", names.join(", "), all - some),
         _ => names.join(", "),
     };
-    Problem::input(format!("{what}. There was {found}. Give all files of the folder at once"))
+    Problem::input(format!(
+        "{what}. There was {found}. Give all files of the folder at once"
+    ))
 }

@@ -37,10 +37,20 @@ pub(super) fn file<'a>(files: &'a Files, name: &str) -> Option<&'a [u8]> {
 
 /// A name as a file may have it everywhere.
 pub(super) fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.+=".contains(c) { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.+=".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     let name: String = name.chars().map(plain).collect();
     let name = name.trim_matches(['.', '-']);
-    if name.is_empty() { "dictionary".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "dictionary".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// The bytes of a file that may be gzip.

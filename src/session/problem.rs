@@ -213,7 +213,9 @@ fn of_harvest(e: &HarvestError) -> Option<String> {
 fn of_data(e: &DataError) -> Option<String> {
     Some(match e {
         DataError::InvalidUtf8 { name, offset } => {
-            format!("{name} is not a text in UTF-8 (byte {offset}). Save it as UTF-8 and give it again")
+            format!(
+                "{name} is not a text in UTF-8 (byte {offset}). Save it as UTF-8 and give it again"
+            )
         }
         DataError::NoEndToken { name, documents } => format!(
             "the tokenizer {name} has no token to put between the {documents} documents of this text. Give it as one document"

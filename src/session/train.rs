@@ -239,7 +239,10 @@ impl Training {
             finished: false,
             rate,
             left: (steps - step.min(steps)) as f64 * self.pace.step / 1e3,
-            loss: curve.first().zip(curve.last()).map(|(a, b)| (a.loss, b.loss)),
+            loss: curve
+                .first()
+                .zip(curve.last())
+                .map(|(a, b)| (a.loss, b.loss)),
             html: None,
         };
         if show {
@@ -446,13 +449,20 @@ impl Training {
 /// The training options of a request: those of the command line, with the learning rate of short runs.
 fn config(request: &TrainRequest, width: usize) -> Result<TrainConfig> {
     let member = Member {
-        l1: if request.arch == Arch::TopK { 0.0 } else { request.l1 },
-        k: if request.arch == Arch::TopK { request.k } else { 0 },
+        l1: if request.arch == Arch::TopK {
+            0.0
+        } else {
+            request.l1
+        },
+        k: if request.arch == Arch::TopK {
+            request.k
+        } else {
+            0
+        },
         seed: u64::from(request.seed),
     };
     let steps = u64::from(request.steps);
-    let mut config =
-        TrainConfig::new(request.arch, width, request.features, vec![member], steps);
+    let mut config = TrainConfig::new(request.arch, width, request.features, vec![member], steps);
     config.batch = request.batch;
     // Three times the rate of long runs, as in `mosaec demo`.
     config.lr = 3e-3;
@@ -480,7 +490,9 @@ impl Session {
         }
         let subject = self.subject()?;
         let text = self.text.as_ref().ok_or_else(|| {
-            Problem::input("there is no text to train on yet: choose the built-in one, or paste one")
+            Problem::input(
+                "there is no text to train on yet: choose the built-in one, or paste one",
+            )
         })?;
         let wanted = match request.name.trim() {
             "" => format!("{}-{}", request.arch, request.features),
@@ -544,7 +556,8 @@ impl Session {
         let (dictionary, eval) = training.dictionary(&mut *out).await?;
         let mut state = training.state(false);
         state.finished = true;
-        state.html = Some(view::finished(&training.name, &eval, &training.kept.curve).into_string());
+        state.html =
+            Some(view::finished(&training.name, &eval, &training.kept.curve).into_string());
         self.library.put(dictionary);
         self.training = None;
         self.gpu()?.trim();

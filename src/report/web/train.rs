@@ -130,12 +130,7 @@ pub fn view() -> Markup {
     }
 }
 
-const QUANTITIES: [Quantity; 4] = [
-    Quantity::Loss,
-    Quantity::Fvu,
-    Quantity::L0,
-    Quantity::Dead,
-];
+const QUANTITIES: [Quantity; 4] = [Quantity::Loss, Quantity::Fvu, Quantity::L0, Quantity::Dead];
 
 /// Numbers and charts of a training that goes on.
 pub fn progress(s: &Shown<'_>) -> Markup {
@@ -190,9 +185,9 @@ fn charts(setting: &SaeEval, curve: &[CurvePoint]) -> Vec<String> {
         eval: setting.clone(),
         curve: curve.to_vec(),
     }];
-    let shown = QUANTITIES.into_iter().filter(|q| {
-        *q != Quantity::Dead || curve.iter().any(|p| p.dead > 0)
-    });
+    let shown = QUANTITIES
+        .into_iter()
+        .filter(|q| *q != Quantity::Dead || curve.iter().any(|p| p.dead > 0));
     shown.map(|q| training::chart(&sae, q)).collect()
 }
 
@@ -206,7 +201,10 @@ fn panels(setting: &SaeEval, curve: &[CurvePoint]) -> Markup {
 pub fn finished(name: &str, eval: &SaeEval, curve: &[CurvePoint]) -> Markup {
     let every = curve.len().div_ceil(12).max(1);
     let last = curve.len().saturating_sub(1);
-    let rows = curve.iter().enumerate().filter(|(i, _)| i.is_multiple_of(every) || *i == last);
+    let rows = curve
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| i.is_multiple_of(every) || *i == last);
     let figure = Figure {
         title: match (curve.first(), curve.last()) {
             (Some(a), Some(b)) => format!(
@@ -302,8 +300,14 @@ mod tests {
         assert!(!html.contains("<svg"));
         (s.curve, s.step, s.rate, s.left) = (&curve, 20, 6200.0, 42.0);
         let html = progress(&s).into_string();
-        assert!(html.contains("Step 20 of 600") && html.contains("42 s left"), "{html}");
-        assert!(html.contains("50.0\u{202f}%") || html.contains("50.0"), "{html}");
+        assert!(
+            html.contains("Step 20 of 600") && html.contains("42 s left"),
+            "{html}"
+        );
+        assert!(
+            html.contains("50.0\u{202f}%") || html.contains("50.0"),
+            "{html}"
+        );
         assert_eq!(html.matches("<svg").count(), 4);
         s.paused = true;
         assert!(progress(&s).into_string().contains("It waits"));
@@ -314,7 +318,9 @@ mod tests {
     #[test]
     fn fields_are_those_of_the_request() {
         let html = view().into_string();
-        for name in ["hook", "arch", "features", "k", "l1", "batch", "steps", "tokens", "seed", "name"] {
+        for name in [
+            "hook", "arch", "features", "k", "l1", "batch", "steps", "tokens", "seed", "name",
+        ] {
             assert!(html.contains(&format!("name=\"{name}\"")), "{name}");
         }
     }
