@@ -15,8 +15,10 @@ pub mod read;
 pub mod state;
 pub mod steer;
 mod subject;
+mod survey;
 pub mod train;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +29,7 @@ pub use subject::Subject;
 use crate::gpu::{Gpu, GpuOptions};
 use library::Library;
 use protocol::{Event, Reply, Request};
+use read::Read;
 use state::{Adapter, State};
 use train::Training;
 
@@ -68,6 +71,8 @@ pub struct Session {
     /// The text to train on and to look for examples in: its name and itself.
     text: Option<(String, String)>,
     training: Option<Training>,
+    /// The text that was read last.
+    kept: Option<Rc<Read>>,
     stop: Stop,
 }
 
@@ -101,6 +106,9 @@ impl Session {
         out: Out<'_>,
     ) -> Result<(Reply, Files)> {
         self.stop.0.store(false, Ordering::Relaxed);
+        if request.changes_readings() {
+            self.kept = None;
+        }
         // An error that the driver reported late, of memory say, stays with its device. What it was for has
         // been said; for everything else there is a new one. A lost device waits for `Request::Open`.
         let broken = |e: &Problem| matches!(e.trouble, Trouble::Memory | Trouble::Internal);
@@ -156,6 +164,10 @@ impl Session {
             Request::Test(request) => Reply::Html {
                 html: self.test(&request).await?,
             },
+            Request::Export(request) => {
+                let files = self.export(&request, out).await?;
+                return Ok((self.state(), files));
+            }
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
@@ -241,6 +253,7 @@ impl Session {
         if let Some(training) = &mut self.training {
             training.reopen(&gpu, self.subject.as_ref(), out)?;
         }
+        self.kept = None;
         self.gpu = Some(gpu);
         Ok(())
     }

@@ -559,6 +559,7 @@ impl Session {
         state.html =
             Some(view::finished(&training.name, &eval, &training.kept.curve).into_string());
         self.library.put(dictionary);
+        self.kept = None;
         self.training = None;
         self.gpu()?.trim();
         out(&Event::Training(state));
