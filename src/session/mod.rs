@@ -9,6 +9,8 @@ pub mod measure;
 pub mod patch;
 mod problem;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_types;
 pub mod read;
 pub mod state;
 pub mod steer;
