@@ -7,6 +7,7 @@ pub mod features;
 mod library;
 pub mod measure;
 pub mod patch;
+pub mod patch_prompts;
 mod problem;
 pub mod protocol;
 pub mod read;
@@ -132,6 +133,7 @@ impl Session {
                 html: self.test(&request).await?,
             },
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
+            Request::Knobs(request) => Reply::Knobs(self.knobs(&request).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
             Request::Pause => Reply::Training(self.pause(true)?),
