@@ -2,6 +2,7 @@
 
 mod activations;
 mod adapters;
+mod atlas;
 mod bench;
 mod build_report;
 mod cases;
@@ -22,6 +23,7 @@ mod subject;
 mod train;
 mod training;
 mod tree;
+mod web;
 
 use std::process::ExitCode;
 
@@ -53,9 +55,11 @@ enum Command {
     Ioi(ioi::Args),
     Cases(cases::Args),
     Tree(tree::Args),
+    Atlas(atlas::Args),
     Report(report::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
+    Web(web::Args),
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage.
@@ -78,9 +82,11 @@ pub fn main() -> ExitCode {
             Command::Ioi(args) => ioi::run(global, args).await,
             Command::Cases(args) => cases::run(global, args).await,
             Command::Tree(args) => tree::run(global, args).await,
+            Command::Atlas(args) => atlas::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,
+            Command::Web(args) => web::run(global, args).await,
         }
     });
     match result {

@@ -48,6 +48,8 @@ pub enum Request {
     List(ListRequest),
     /// The page of a feature. [`Reply::Feature`].
     Feature(FeatureRequest),
+    /// What is known of a feature, with its vectors where they are there, as a JSON file. [`Reply::State`].
+    Export(FeatureRequest),
     /// A feature on a text of one's own. [`Reply::Html`].
     Test(TestRequest),
     /// Generates with features changed, beside the unchanged text. [`Reply::Steer`].
@@ -74,6 +76,24 @@ pub enum Request {
     Measure(MeasureRequest),
     /// Destroys the device, as a driver would. A test hook. [`Reply::State`].
     Lose,
+}
+
+impl Request {
+    /// Whether a text may be read differently after it.
+    pub(super) fn changes_readings(&self) -> bool {
+        !matches!(
+            self,
+            Request::State
+                | Request::Text
+                | Request::Read(_)
+                | Request::List(_)
+                | Request::Feature(_)
+                | Request::Export(_)
+                | Request::Test(_)
+                | Request::Steer(_)
+                | Request::Patch(_)
+        )
+    }
 }
 
 /// The answer to a request.
