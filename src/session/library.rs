@@ -1,9 +1,11 @@
 //! The dictionaries of a session: those with weights, and the precomputed pages of one.
 
 use std::io::Read;
+use std::rc::Rc;
 
 use super::problem::{Problem, Result};
 use super::state::OpenDictionary;
+use super::survey::Survey;
 use super::{Files, Subject};
 use crate::data::tensors::TensorFile;
 use crate::gpu::Gpu;
@@ -19,6 +21,8 @@ pub struct Dictionary {
     pub open: Option<(Sae, Site)>,
     /// What is known of its features: precomputed, or found when somebody asked.
     pub atlas: Option<Atlas>,
+    /// What its pages are made of, where they were not precomputed.
+    pub(super) survey: Option<Rc<Survey>>,
     files: Files,
 }
 
@@ -62,6 +66,7 @@ impl Library {
             name,
             open: None,
             atlas: Some(atlas),
+            survey: None,
             files: Files::new(),
         });
         Ok(())
@@ -86,6 +91,7 @@ impl Library {
             name: name.to_owned(),
             open: Some((sae, site)),
             atlas,
+            survey: None,
             files,
         });
         Ok(())
@@ -180,6 +186,7 @@ impl Dictionary {
             name,
             open: Some((sae, site)),
             atlas: None,
+            survey: None,
             files,
         }
     }

@@ -3,10 +3,12 @@
 //!
 //! A session does one thing at a time. Training goes on between requests, in slices ([`Session::work`]).
 
+mod clock;
 pub mod features;
 mod library;
 pub mod measure;
 pub mod patch;
+pub mod patch_prompts;
 mod problem;
 pub mod protocol;
 #[cfg(test)]
@@ -15,8 +17,10 @@ pub mod read;
 pub mod state;
 pub mod steer;
 mod subject;
+mod survey;
 pub mod train;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +31,7 @@ pub use subject::Subject;
 use crate::gpu::{Gpu, GpuOptions};
 use library::Library;
 use protocol::{Event, Reply, Request};
+use read::Read;
 use state::{Adapter, State};
 use train::Training;
 
@@ -68,6 +73,8 @@ pub struct Session {
     /// The text to train on and to look for examples in: its name and itself.
     text: Option<(String, String)>,
     training: Option<Training>,
+    /// The text that was read last.
+    kept: Option<Rc<Read>>,
     stop: Stop,
 }
 
@@ -101,6 +108,9 @@ impl Session {
         out: Out<'_>,
     ) -> Result<(Reply, Files)> {
         self.stop.0.store(false, Ordering::Relaxed);
+        if request.changes_readings() {
+            self.kept = None;
+        }
         let reply = match request {
             Request::State => self.state(),
             Request::Open => {
@@ -133,7 +143,12 @@ impl Session {
             Request::Test(request) => Reply::Html {
                 html: self.test(&request).await?,
             },
+            Request::Export(request) => {
+                let files = self.export(&request, out).await?;
+                return Ok((self.state(), files));
+            }
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
+            Request::Knobs(request) => Reply::Knobs(self.knobs(&request).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
             Request::Pause => Reply::Training(self.pause(true)?),
