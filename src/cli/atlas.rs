@@ -28,7 +28,7 @@ use crate::report::results::TextSummary;
 use crate::report::scores::FeatureScore;
 
 /// What is read unless --sentence says otherwise: names, a gift, feelings.
-pub(super) const SENTENCE: &str = "When Elizabeth and Jane went to the garden, Jane gave a letter to Elizabeth, who was very happy to hear of her brother.";
+const SENTENCE: &str = "When Mary and John went to the garden, John gave a letter to Mary. She felt very happy, for she had not seen her two sisters since the morning.";
 
 /// Tokens of the training text that labels are made from.
 const COUNTED: usize = 1 << 18;

@@ -37,12 +37,12 @@ const APART: usize = 3;
 /// The forms of labels in the order of their turns. A feature that is about more than one word says more about features
 /// than one that is a word, so those come twice as often.
 const TURNS: [Kind; 7] = [
+    Kind::Many,
     Kind::Words,
     Kind::Class,
     Kind::Many,
-    Kind::After,
-    Kind::Words,
     Kind::WordAfter,
+    Kind::After,
     Kind::Before,
 ];
 
@@ -53,6 +53,8 @@ pub fn interesting(candidates: &[Candidate], n: usize) -> Vec<usize> {
     let mut good: Vec<&Candidate> = candidates
         .iter()
         .filter(|c| DENSITIES.contains(&c.density) && c.score >= SCORE && c.name.whole)
+        // A label of punctuation alone tells a visitor little.
+        .filter(|c| c.name.label.contains('“'))
         .filter(|c| {
             let many = c.name.kind == Kind::Many;
             c.name.cover >= if many { COVER_OF_MANY } else { COVER }
@@ -109,7 +111,7 @@ mod tests {
             density: 0.01,
             score,
             name: Named {
-                label: format!("label {feature}"),
+                label: format!("“label” {feature}"),
                 kind,
                 cover: 0.9,
                 beyond_first: 0.0,

@@ -261,13 +261,16 @@ fn class(text: &str, of: usize) -> bool {
     }
 }
 
+/// What a token is that does not begin a word.
+const PARTS: &str = "parts of words";
+
 const CLASSES: [&str; 7] = [
     "names and titles",
     "numbers",
     "words in -ly",
     "words in -ing",
     "words in -ed",
-    "parts of words",
+    PARTS,
     "punctuation",
 ];
 
@@ -287,7 +290,7 @@ pub fn name(
     };
     let named = |label: String, kind: Kind, cover: f64, first: f64| {
         // Inside the quotes an ellipsis stands for the rest of a word; a single letter is hardly one.
-        let parts = label.contains("“…") || label.contains("…”");
+        let parts = ["“…", "…”", PARTS].iter().any(|p| label.contains(p));
         let letters = label.split('“').skip(1).filter_map(|w| w.split('”').next());
         let letter = |w: &str| w.chars().count() == 1 && !["a", "A", "I"].contains(&w);
         Some(Named {

@@ -9,8 +9,11 @@ mod given;
 mod library;
 pub mod measure;
 pub mod patch;
+pub mod patch_prompts;
 mod problem;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_types;
 pub mod read;
 pub mod state;
 pub mod steer;
@@ -169,6 +172,7 @@ impl Session {
                 return Ok((self.state(), files));
             }
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
+            Request::Knobs(request) => Reply::Knobs(self.knobs(&request).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
             Request::Pause => Reply::Training(self.pause(true).await?),
