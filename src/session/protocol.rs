@@ -11,7 +11,7 @@ use super::patch::{PatchReply, PatchRequest};
 use super::problem::Problem;
 use super::read::{ReadReply, ReadRequest};
 use super::state::State;
-use super::steer::{SteerReply, SteerRequest};
+use super::steer::{KnobsReply, KnobsRequest, SteerReply, SteerRequest};
 use super::train::{TrainRequest, TrainingState};
 
 /// What the page asks for.
@@ -54,7 +54,9 @@ pub enum Request {
     Test(TestRequest),
     /// Generates with features changed, beside the unchanged text. [`Reply::Steer`].
     Steer(SteerRequest),
-    /// The indirect-object experiment. [`Reply::Patch`].
+    /// The features that are to be changed, with names and ranges. Needs no GPU where their pages are there. [`Reply::Knobs`].
+    Knobs(KnobsRequest),
+    /// Patching by layer, position and feature. [`Reply::Patch`].
     Patch(PatchRequest),
     /// Begins to train a dictionary; [`Event::Training`] tells how it goes. [`Reply::Training`].
     Train(TrainRequest),
@@ -114,6 +116,8 @@ pub enum Reply {
     Feature(FeatureReply),
     /// Two texts.
     Steer(SteerReply),
+    /// The features that are to be changed.
+    Knobs(KnobsReply),
     /// The experiment.
     Patch(PatchReply),
     /// How training goes.

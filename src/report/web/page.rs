@@ -73,8 +73,8 @@ pub fn document(atlas: &Atlas, assets: &[Asset], version: &str) -> String {
                     (view("start", false, &start::view(atlas, megabytes)))
                     (view("read", true, &read::view(atlas, megabytes)))
                     (view("features", true, &features::view(atlas, megabytes)))
-                    (view("steer", true, &steer::view(atlas)))
-                    (view("patch", true, &patch::view()))
+                    (view("steer", true, &steer::view(atlas, megabytes)))
+                    (view("patch", true, &patch::view(megabytes)))
                     (view("train", true, &train::view()))
                     (view("model", true, &model::view()))
                 }
