@@ -2,6 +2,7 @@
 
 mod activations;
 mod adapters;
+mod atlas;
 mod bench;
 mod build_report;
 mod cases;
@@ -53,6 +54,7 @@ enum Command {
     Ioi(ioi::Args),
     Cases(cases::Args),
     Tree(tree::Args),
+    Atlas(atlas::Args),
     Report(report::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Ioi(args) => ioi::run(global, args).await,
             Command::Cases(args) => cases::run(global, args).await,
             Command::Tree(args) => tree::run(global, args).await,
+            Command::Atlas(args) => atlas::run(global, args).await,
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,

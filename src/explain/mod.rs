@@ -7,6 +7,7 @@
 mod activate;
 pub mod activations;
 mod choose;
+pub mod counts;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod endpoint;
 pub mod enrichment;
@@ -16,10 +17,13 @@ mod explanation;
 mod feature;
 pub mod fragments;
 pub mod histogram;
+pub mod interesting;
 pub mod judge;
+pub mod label;
 pub mod ngram;
 pub mod output;
 pub mod pipeline;
+pub mod reading;
 pub mod score;
 pub mod selection;
 pub mod simulate;
@@ -35,4 +39,5 @@ pub use error::{ExplainError, Result};
 pub use explanation::{Explainer, Explanation, Predictor, Subject, TokenText};
 pub use feature::{DescribeOptions, describe, describe_firings};
 pub use judge::Judge;
+pub use reading::{ReadingOptions, activations, read};
 pub use simulate::Simulator;
