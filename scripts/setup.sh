@@ -1,4 +1,4 @@
-# Sourced by scripts/test and scripts/demo: finds Rust, and sees to a Vulkan driver on Linux.
+# Sourced by the other scripts: finds Rust, and sees to a Vulkan driver on Linux unless no_vulkan is set.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -71,8 +71,18 @@ need_cargo() {
   exit 1
 }
 
+wasm=wasm32-unknown-unknown
+have_wasm_target() { [[ -d $(rustc --print sysroot)/lib/rustlib/$wasm ]]; }
+
+# Installs the target where that is rustup's business.
+need_wasm_target() {
+  if ! have_wasm_target && command -v rustup >/dev/null; then
+    rustup target add "$wasm"
+  fi
+}
+
 need_cargo
-need_vulkan
+if [[ -z ${no_vulkan:-} ]]; then need_vulkan; fi
 
 # Without it drivers print a warning.
 if [[ -z ${XDG_RUNTIME_DIR:-} ]]; then

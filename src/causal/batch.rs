@@ -1,7 +1,9 @@
 //! Prompts of one length as one run, and what is read at their last position.
 
+use std::collections::BTreeMap;
+
 use super::error::Result;
-use crate::data::{IoiPrompt, IoiSet};
+use super::pair::{Pair, Side};
 use crate::gpu::{DType, Gpu, Tensor};
 use crate::model::{Model, Tokens};
 use crate::ops::gather_rows::gather_rows;
@@ -9,46 +11,28 @@ use crate::ops::gather_rows::gather_rows;
 /// Tokens that run through the model at once, about.
 pub(super) const RUN_TOKENS: usize = 4096;
 
-/// Which of a prompt's three versions (see [`crate::data::ioi`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// The base run.
-    Clean,
-    /// Another indirect object.
-    Target,
-    /// S2 replaced by the indirect object's name.
-    Corrupted,
-}
-
-impl Version {
-    /// The ids of `prompt` in this version.
-    pub fn tokens(self, prompt: &IoiPrompt) -> &[u32] {
-        match self {
-            Version::Clean => &prompt.tokens,
-            Version::Target => &prompt.target_tokens,
-            Version::Corrupted => &prompt.corrupted_tokens,
-        }
-    }
-}
-
-/// Prompts of one length.
+/// Pairs of one length.
 pub(super) struct Batch<'a> {
     pub(super) seq: usize,
-    pub(super) prompts: Vec<&'a IoiPrompt>,
-    /// Their places in the set.
+    pub(super) pairs: Vec<&'a Pair>,
+    /// Their places among all.
     pub(super) indices: Vec<usize>,
 }
 
 impl Batch<'_> {
-    /// All prompts of `set`, at most `tokens` of them in a batch (one prompt at least).
-    pub(super) fn of(set: &IoiSet, tokens: usize) -> Vec<Batch<'_>> {
+    /// All of `pairs`, by rising length, at most `tokens` tokens of a side in a batch (one pair at least).
+    pub(super) fn of(pairs: &[Pair], tokens: usize) -> Vec<Batch<'_>> {
+        let mut groups = BTreeMap::<usize, Vec<usize>>::new();
+        for (i, pair) in pairs.iter().enumerate() {
+            groups.entry(pair.n_tokens()).or_default().push(i);
+        }
         let mut batches = Vec::new();
-        for group in set.batches_by_length() {
-            let at_once = (tokens / group.n_tokens.max(1)).max(1);
-            for indices in group.prompts.chunks(at_once) {
+        for (seq, group) in groups {
+            let at_once = (tokens / seq.max(1)).max(1);
+            for indices in group.chunks(at_once) {
                 batches.push(Batch {
-                    seq: group.n_tokens,
-                    prompts: indices.iter().map(|i| &set.prompts[*i]).collect(),
+                    seq,
+                    pairs: indices.iter().map(|i| &pairs[*i]).collect(),
                     indices: indices.to_vec(),
                 });
             }
@@ -57,19 +41,22 @@ impl Batch<'_> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.prompts.len()
+        self.pairs.len()
     }
 
     /// Prompt after prompt.
-    pub(super) fn ids(&self, version: Version) -> Vec<u32> {
-        self.prompts
-            .iter()
-            .flat_map(|p| version.tokens(p).iter().copied())
-            .collect()
+    pub(super) fn ids(&self, side: Side) -> Vec<u32> {
+        let all = self.pairs.iter().flat_map(|p| p.tokens(side));
+        all.copied().collect()
     }
 
     pub(super) fn tokens<'i>(&self, ids: &'i [u32]) -> Result<Tokens<'i>> {
         Ok(Tokens::new(ids, self.seq)?)
+    }
+
+    /// The two ids of each pair.
+    pub(super) fn wanted(&self) -> Vec<[u32; 2]> {
+        self.pairs.iter().map(|p| p.wanted()).collect()
     }
 }
 

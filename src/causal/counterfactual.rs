@@ -1,8 +1,9 @@
 //! A base and a target run of every prompt, held at a hook: what is patched, into what, and how near
 //! the result comes to the target.
 
-use super::batch::{Batch, Version, rows_at};
+use super::batch::{Batch, rows_at};
 use super::error::{CausalError, Result};
+use super::pair::{Pair, Side, Version};
 use crate::data::IoiSet;
 use crate::gpu::{Gpu, GpuError, Tensor};
 use crate::harvest::Site;
@@ -13,11 +14,11 @@ use crate::model::{BlockHook, HookPoint, Hooks, Model, Objective, Want};
 pub enum Metric {
     /// KL(patched || target), nats.
     Kl,
-    /// logit(IO) - logit(S), those of the base version.
+    /// logit(answer) - logit(wrong), those of the base: IO and S of the clean version.
     LogitDifference,
 }
 
-/// Base (clean) and target runs of a set at one hook.
+/// Base (clean) and target runs of pairs of prompts at one hook.
 pub struct Counterfactual<'a> {
     pub(super) model: &'a Model,
     hook: HookPoint,
@@ -42,14 +43,14 @@ pub(super) struct PairedRuns {
     pub(super) target: Tensor,
     /// The target's residual stream after the last block at the last position, `[batch, d_model]`.
     target_ends: Tensor,
-    /// IO and S of each prompt, of the base version.
+    /// Answer and wrong answer of each prompt, those of the base.
     wanted: Vec<[u32; 2]>,
     /// KL(base || target) of each prompt.
     pub(super) kl_none: Vec<f64>,
 }
 
 impl<'a> Counterfactual<'a> {
-    /// Runs both versions of every prompt, about `tokens` tokens at once.
+    /// Runs the clean and the target version of every prompt, about `tokens` tokens at once.
     ///
     /// # Errors
     /// No prompts, a hook outside the blocks or without a vector per token, or the GPU's errors.
@@ -60,7 +61,22 @@ impl<'a> Counterfactual<'a> {
         hook: HookPoint,
         tokens: usize,
     ) -> Result<Counterfactual<'a>> {
-        if set.prompts.is_empty() {
+        let pairs = Pair::of_set(set, Version::Target);
+        Self::of_pairs(gpu, model, &pairs, hook, tokens).await
+    }
+
+    /// The same for any pairs: the clean prompt is the base, the other one the target.
+    ///
+    /// # Errors
+    /// As [`Counterfactual::prepare`].
+    pub async fn of_pairs(
+        gpu: &Gpu,
+        model: &'a Model,
+        pairs: &[Pair],
+        hook: HookPoint,
+        tokens: usize,
+    ) -> Result<Counterfactual<'a>> {
+        if pairs.is_empty() {
             return Err(CausalError::NoPrompts);
         }
         let site = Site {
@@ -83,15 +99,15 @@ impl<'a> Counterfactual<'a> {
             start,
             width,
             pairs: Vec::new(),
-            prompts: set.prompts.len(),
-            tokens: set.prompts.iter().map(|p| p.n_tokens()).sum(),
+            prompts: pairs.len(),
+            tokens: pairs.iter().map(Pair::n_tokens).sum(),
             kl_all_at_once: 0.0,
         };
         let mut at_once = 0.0;
-        for batch in Batch::of(set, tokens) {
-            let (captured, ends) = all.run(gpu, &batch, Version::Clean)?;
+        for batch in Batch::of(pairs, tokens) {
+            let (captured, ends) = all.run(gpu, &batch, Side::Clean)?;
             let [stream, base] = captured;
-            let ([_, target], target_ends) = all.run(gpu, &batch, Version::Target)?;
+            let ([_, target], target_ends) = all.run(gpu, &batch, Side::Other)?;
             let none = model.kl(gpu, &ends, &target_ends)?;
             let mut runs = PairedRuns {
                 seq: batch.seq,
@@ -100,7 +116,7 @@ impl<'a> Counterfactual<'a> {
                 base: site.rows(gpu, &base)?,
                 target: site.rows(gpu, &target)?,
                 target_ends,
-                wanted: batch.prompts.iter().map(|p| [p.io, p.s]).collect(),
+                wanted: batch.wanted(),
                 kl_none: Vec::new(),
             };
             let every: Vec<u32> = (0..batch.len() as u32).collect();
@@ -136,8 +152,8 @@ impl<'a> Counterfactual<'a> {
     }
 
     /// What was captured at start and hook, and the last position after the last block.
-    fn run(&self, gpu: &Gpu, batch: &Batch<'_>, version: Version) -> Result<([Tensor; 2], Tensor)> {
-        let ids = batch.ids(version);
+    fn run(&self, gpu: &Gpu, batch: &Batch<'_>, side: Side) -> Result<([Tensor; 2], Tensor)> {
+        let ids = batch.ids(side);
         let mut hooks = Hooks::new().capture(&[self.start, self.hook]);
         let tokens = batch.tokens(&ids)?;
         let ends = self

@@ -58,6 +58,30 @@ pub enum CausalError {
         /// The hook.
         hook: String,
     },
+    /// Two prompts that cannot be compared position by position.
+    #[error(
+        "the prompts have {clean} and {other} tokens. Word them so that both have the same number"
+    )]
+    Lengths {
+        /// Tokens of the clean one.
+        clean: usize,
+        /// Tokens of the other one.
+        other: usize,
+    },
+    /// One feature changed in two ways at once.
+    #[error("feature {index} is changed twice. Change each feature in one way")]
+    Twice {
+        /// The feature.
+        index: usize,
+    },
+    /// A value to steer by that is no number.
+    #[error("feature {index} cannot be set to {value}. Give a finite number")]
+    Value {
+        /// The feature.
+        index: usize,
+        /// What was given.
+        value: f32,
+    },
     /// There are no prompts.
     #[error("there are no prompts to patch. Ask for at least one")]
     NoPrompts,

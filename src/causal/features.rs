@@ -211,26 +211,33 @@ impl<'a> FeatureChange<'a> {
         ranking: &Ranking,
         progress: &mut dyn FnMut(f32),
     ) -> Result<PatchCurve> {
-        let counts = counts(ranking.order.len());
+        let counts = patch_counts(ranking.order.len());
         let mut points = Vec::with_capacity(counts.len());
         for (i, k) in counts.iter().enumerate() {
             points.push(self.patch(gpu, &ranking.order[..*k]).await?);
             progress((i + 1) as f32 / counts.len() as f32);
         }
-        Ok(PatchCurve {
-            name: name.to_owned(),
-            points,
-            order: Some(PatchOrder {
-                method: ranking.method,
-                differing: ranking.order.len(),
-                ..PatchOrder::default()
-            }),
-        })
+        Ok(ranking.curve(name, points))
     }
 }
 
-/// 0, 1, 2, 4, 8, 12, 16, 24, 32, ... below `all`, and `all`.
-fn counts(all: usize) -> Vec<usize> {
+impl Ranking {
+    /// The points of its first k features, as a curve.
+    pub fn curve(&self, name: &str, points: Vec<PatchPoint>) -> PatchCurve {
+        PatchCurve {
+            name: name.to_owned(),
+            points,
+            order: Some(PatchOrder {
+                method: self.method,
+                differing: self.order.len(),
+                ..PatchOrder::default()
+            }),
+        }
+    }
+}
+
+/// How many features a curve patches at its points: 0, 1, 2, 4, 8, 12, 16, 24, 32, ... below `all`, and `all`.
+pub fn patch_counts(all: usize) -> Vec<usize> {
     let half_octaves = (3..usize::BITS - 2).flat_map(|e| [1 << e, (1 << e) + (1 << (e - 1))]);
     let growing = [1, 2, 4].into_iter().chain(half_octaves);
     std::iter::once(0)
@@ -241,7 +248,7 @@ fn counts(all: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::patch_counts as counts;
 
     #[test]
     fn counts_grow_by_octaves_and_halves() {

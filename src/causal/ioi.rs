@@ -1,7 +1,8 @@
 //! Does the model do the task? The logit of the indirect object against that of the subject.
 
-use super::batch::{Batch, RUN_TOKENS, Version, differences, two_logits};
+use super::batch::{Batch, RUN_TOKENS, differences, two_logits};
 use super::error::{CausalError, Result};
+use super::pair::{Pair, Side, Version};
 use crate::data::IoiSet;
 use crate::gpu::Gpu;
 use crate::model::{Hooks, Model, Want};
@@ -44,21 +45,33 @@ pub async fn logit_differences(
     set: &IoiSet,
     version: Version,
 ) -> Result<LogitDifferences> {
-    if set.prompts.is_empty() {
+    pair_differences(gpu, model, &Pair::of_set(set, version), Side::Other).await
+}
+
+/// Runs one side of every pair: logit(answer) - logit(wrong) at its end.
+///
+/// # Errors
+/// As [`logit_differences`].
+pub async fn pair_differences(
+    gpu: &Gpu,
+    model: &Model,
+    pairs: &[Pair],
+    side: Side,
+) -> Result<LogitDifferences> {
+    if pairs.is_empty() {
         return Err(CausalError::NoPrompts);
     }
     let mut pending = Vec::new();
-    for batch in Batch::of(set, RUN_TOKENS) {
-        let ids = batch.ids(version);
+    for batch in Batch::of(pairs, RUN_TOKENS) {
+        let ids = batch.ids(side);
         let hooks = &mut Hooks::new();
         let Some(ends) = model.run(gpu, &batch.tokens(&ids)?, hooks, Want::LastResidual)? else {
             continue;
         };
-        let wanted: Vec<[u32; 2]> = batch.prompts.iter().map(|p| [p.io, p.s]).collect();
-        let logits = two_logits(gpu, model, &ends, &wanted)?;
+        let logits = two_logits(gpu, model, &ends, &batch.wanted())?;
         pending.push((batch.indices, logits));
     }
-    let mut values = vec![0.0; set.prompts.len()];
+    let mut values = vec![0.0; pairs.len()];
     for (indices, logits) in pending {
         for (i, value) in indices.iter().zip(differences(&gpu.read(&logits).await?)) {
             values[*i] = value;

@@ -18,25 +18,28 @@ pub mod erasure;
 mod error;
 pub mod features;
 pub mod ioi;
+pub mod pair;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod pronoun;
 pub mod ranking;
 pub mod residual;
+pub mod steer;
 mod tree;
 mod tree_labels;
 
 pub use ablation::{Ablation, Fall, ablate};
 pub use acdc::{Acdc, AcdcOptions, AcdcStep};
 pub use attribution::{Attribution, Path};
-pub use batch::Version;
 pub use cases::{CaseOptions, case_studies};
 pub use counterfactual::{Counterfactual, Metric};
 
 pub use error::{CausalError, Result};
-pub use features::FeatureChange;
-pub use ioi::{LogitDifferences, logit_differences};
+pub use features::{FeatureChange, patch_counts};
+pub use ioi::{LogitDifferences, logit_differences, pair_differences};
+pub use pair::{Pair, Side, Version};
 pub use ranking::Ranking;
-pub use residual::patch_residual;
+pub use residual::{ResidualPatching, Slots, patch_residual};
+pub use steer::{Change, FeatureEdit, Steering};
 pub use tree::{Level, TreeOptions, causal_tree};
 pub use tree_labels::label_tree;
 

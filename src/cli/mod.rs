@@ -23,6 +23,7 @@ mod subject;
 mod train;
 mod training;
 mod tree;
+mod web;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ enum Command {
     Report(report::Args),
     Reproduce(reproduce::Args),
     Bench(bench::Args),
+    Web(web::Args),
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage.
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
             Command::Report(args) => report::run(global, args).await,
             Command::Reproduce(args) => reproduce::run(global, args).await,
             Command::Bench(args) => bench::run(global, args).await,
+            Command::Web(args) => web::run(global, args).await,
         }
     });
     match result {

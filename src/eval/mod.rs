@@ -4,7 +4,6 @@
 pub mod assignment;
 pub mod baselines;
 pub(crate) mod codes;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod covariance;
 mod density;
 mod dictionary;
@@ -23,7 +22,6 @@ pub mod toy;
 
 pub use density::histogram;
 pub use dictionary::Dictionary;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use dictionary::select;
 pub use error::{EvalError, Result};
 pub use fidelity::{EvalInput, Evaluated, Subject, evaluate, evaluate_all};

@@ -4,7 +4,6 @@
 
 use thiserror::Error;
 
-#[cfg(not(target_arch = "wasm32"))]
 use super::covariance::{About, Covariance, eigen};
 use crate::gpu::{Gpu, GpuError, Tensor};
 use crate::ops::matmul::{Product, View, matmul};
@@ -56,7 +55,6 @@ impl Pca {
     ///
     /// # Errors
     /// Nothing to fit, batches of different widths, activations that are not finite, or the GPU's.
-    #[cfg(not(target_arch = "wasm32"))]
     pub async fn fit(gpu: &Gpu, activations: &[Tensor]) -> Result<Pca> {
         Self::fit_about(gpu, activations, About::Mean).await
     }
@@ -65,12 +63,10 @@ impl Pca {
     ///
     /// # Errors
     /// As [`Pca::fit`].
-    #[cfg(not(target_arch = "wasm32"))]
     pub async fn fit_second_moment(gpu: &Gpu, activations: &[Tensor]) -> Result<Pca> {
         Self::fit_about(gpu, activations, About::Origin).await
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     async fn fit_about(gpu: &Gpu, activations: &[Tensor], about: About) -> Result<Pca> {
         let found = Covariance::fit(gpu, activations, about).await?;
         let d = found.width();

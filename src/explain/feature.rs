@@ -123,6 +123,22 @@ pub async fn describe_firings(
     Ok(report)
 }
 
+/// What `firings` alone say of each of `features`: density, maximum, mean, tokens and histogram. Cheap, so that a list
+/// of all features can be shown before any has a page.
+pub fn summarize(
+    contexts: &Contexts,
+    tokenizer: &Tokenizer,
+    features: &[usize],
+    firings: &Firings,
+    tokens: usize,
+) -> Vec<FeatureReport> {
+    let one = |(index, list): (&usize, &Vec<Firing>)| FeatureReport {
+        index: *index,
+        ..statistics(list, firings, contexts, tokenizer, tokens)
+    };
+    features.iter().zip(&firings.of).map(one).collect()
+}
+
 /// Density, maximum, mean, tokens and histogram from the firings.
 fn statistics(
     list: &[Firing],

@@ -4,6 +4,7 @@
 //! Two roads lead from here: [`describe`] makes the page of a feature; [`pipeline::interpret`] explains features and
 //! scores the explanations, with parts that can be changed ([`Explainer`], [`Simulator`], [`Judge`]).
 
+pub mod ablation;
 mod activate;
 pub mod activations;
 mod choose;
@@ -32,12 +33,13 @@ pub mod table;
 pub mod trie;
 mod writes;
 
+pub use ablation::{Ablation, ablate};
 pub use activate::{Activate, Observed, Query, last};
 pub use activations::{Firing, Firings, collect};
 pub use choose::choose_features;
 pub use error::{ExplainError, Result};
 pub use explanation::{Explainer, Explanation, Predictor, Subject, TokenText};
-pub use feature::{DescribeOptions, describe, describe_firings};
+pub use feature::{DescribeOptions, describe, describe_firings, summarize};
 pub use judge::Judge;
 pub use reading::{ReadingOptions, activations, read};
 pub use simulate::Simulator;

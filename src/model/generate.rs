@@ -215,21 +215,73 @@ impl Model {
         hooks: &mut Hooks<'_>,
         mut seen: impl FnMut(u32),
     ) -> Result<Vec<u32>> {
-        sampling.check()?;
-        Tokens::new(prompt, prompt.len())?;
-        let mut cache = KvCache::new(gpu, self, prompt.len() + sampling.max_new)?;
-        let mut new: Vec<u32> = Vec::new();
-        while new.len() < sampling.max_new {
-            let ids = new.last().map_or(prompt, std::slice::from_ref);
-            let logits = gpu.read(&self.step(gpu, ids, &mut cache, hooks)?).await?;
-            let next = sampling.choose(&logits, new.len() as u64);
-            if sampling.stop == Some(next) {
-                break;
-            }
-            new.push(next);
+        let mut text = self.generation(gpu, prompt, sampling)?;
+        while let Some(next) = text.next(gpu, hooks).await? {
             seen(next);
         }
-        Ok(new)
+        Ok(text.new)
+    }
+
+    /// As [`Model::generate`], a token at each call of [`Generation::next`].
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn generation(
+        &self,
+        gpu: &Gpu,
+        prompt: &[u32],
+        sampling: &Sampling,
+    ) -> Result<Generation<'_>> {
+        sampling.check()?;
+        Tokens::new(prompt, prompt.len())?;
+        Ok(Generation {
+            cache: KvCache::new(gpu, self, prompt.len() + sampling.max_new)?,
+            model: self,
+            sampling: sampling.clone(),
+            prompt: prompt.to_vec(),
+            new: Vec::new(),
+            ended: false,
+        })
+    }
+}
+
+/// A text that grows token by token.
+pub struct Generation<'m> {
+    model: &'m Model,
+    sampling: Sampling,
+    cache: KvCache,
+    prompt: Vec<u32>,
+    new: Vec<u32>,
+    ended: bool,
+}
+
+impl Generation<'_> {
+    /// The next token; `None` at the end. The hooks should be the same every time.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub async fn next(&mut self, gpu: &Gpu, hooks: &mut Hooks<'_>) -> Result<Option<u32>> {
+        if self.ended || self.new.len() >= self.sampling.max_new {
+            return Ok(None);
+        }
+        let ids = match self.new.last() {
+            Some(last) => std::slice::from_ref(last),
+            None => &self.prompt,
+        };
+        let logits = self.model.step(gpu, ids, &mut self.cache, hooks)?;
+        let logits = gpu.read(&logits).await?;
+        let next = self.sampling.choose(&logits, self.new.len() as u64);
+        if self.sampling.stop == Some(next) {
+            self.ended = true;
+            return Ok(None);
+        }
+        self.new.push(next);
+        Ok(Some(next))
+    }
+
+    /// The new tokens so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.new
     }
 }
 

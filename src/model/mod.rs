@@ -41,7 +41,7 @@ pub use backward::Gradients;
 pub use config::{Family, ModelConfig, Positions};
 pub use edit::{Cache, HookFn, Hooks};
 pub use error::ModelError;
-pub use generate::{KvCache, Sampling};
+pub use generate::{Generation, KvCache, Sampling};
 pub use hooks::{BlockHook, HookPoint};
 pub use objective::Objective;
 pub use parameters::Sharded;

@@ -13,6 +13,9 @@ pub fn section(r: &RunReport) -> Option<Markup> {
     let context = Context {
         dictionary: d,
         origin: origin(r, d),
+        score: None,
+        link: feature::anchored,
+        live: Markup::default(),
     };
     Some(html! {
         (introduction(r, d))

@@ -5,7 +5,11 @@ use maud::{Markup, PreEscaped, html};
 
 use super::charts::activation;
 use super::results::{DictionaryReport, ExampleGroup, FeatureReport, TokenLogit};
+use super::scores::FeatureScore;
 use super::{findings, num, terms, tokens};
+
+/// Cosine of decoder directions from which on two features are nearly the same.
+const TWIN: f64 = 0.9;
 
 /// What a feature page needs to know about its surroundings.
 pub struct Context<'a> {
@@ -13,6 +17,17 @@ pub struct Context<'a> {
     pub dictionary: &'a DictionaryReport,
     /// Where it came from: model, hook, dictionary, text, version.
     pub origin: String,
+    /// How well its label does, where that was measured.
+    pub score: Option<&'a FeatureScore>,
+    /// The address of a feature's page, by index.
+    pub link: fn(usize) -> String,
+    /// What stands between its histogram and its examples: a place to try it, where there is a model.
+    pub live: Markup,
+}
+
+/// The address of a feature's page within one document.
+pub fn anchored(index: usize) -> String {
+    format!("#{}", anchor(index))
 }
 
 /// `2/731`: layer and index; the index alone where the layer is not known.
@@ -31,30 +46,69 @@ pub fn page(f: &FeatureReport, context: &Context) -> Markup {
     html! {
         article.feature id=(anchor(f.index)) {
             h3 {
-                a href={ "#" (anchor(f.index)) } { (name(context.dictionary.layer, f.index)) }
+                a href=((context.link)(f.index)) { (name(context.dictionary.layer, f.index)) }
                 " "
                 @match &f.label {
-                    Some(label) => span.label { "“" (label) "”" },
+                    Some(label) => span.label { (tokens::quoted(label)) },
                     None => span.label.empty { "(no label yet)" },
                 }
             }
+            @if let Some(score) = context.score { (scored(score)) }
             @if dead {
                 p.health { "It never fired on the evaluation tokens." }
             } @else {
-                (health(f))
+                (health(f, context))
             }
             (token_lists(f))
             @if !dead { (histogram(f)) }
+            (context.live)
             @for (i, group) in f.examples.iter().filter(|g| !g.examples.is_empty()).enumerate() {
                 (examples(group, f.max, i == 0))
             }
-            @if !f.neighbours.is_empty() { (neighbours(f, context.dictionary)) }
+            @if !f.neighbours.is_empty() { (neighbours(f, context)) }
             @if !context.origin.is_empty() { p.origin { (context.origin) } }
         }
     }
 }
 
-fn health(f: &FeatureReport) -> Markup {
+/// How well the label does, and what it rests on.
+fn scored(score: &FeatureScore) -> Markup {
+    let correlation = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| num::fixed(v, 2));
+    html! {
+        p.health {
+            "label by " (method(&score.method))
+            @match &score.skipped {
+                Some(why) => { " · not scored: " (why) },
+                None => {
+                    " · " (terms::abbr("score", "score")) " " b { (correlation(score.top_and_random)) }
+                    " (random text alone " b { (correlation(score.random)) } ")"
+                    @if let Some(d) = score.detection {
+                        " · " (terms::abbr("detection", "detection")) " " b { (num::fixed(d.balanced_accuracy, 2)) }
+                    }
+                }
+            }
+        }
+        @if !score.evidence.is_empty() {
+            details {
+                summary { "What the label rests on" }
+                pre tabindex="0" { (score.evidence.join("\n")) }
+            }
+        }
+    }
+}
+
+fn method(name: &str) -> &str {
+    match name {
+        "counts" => "counting tokens",
+        "tokens" => "a table of tokens",
+        "trie" => "short contexts",
+        "output" => "the tokens it promotes",
+        "endpoint" => "another language model",
+        other => other,
+    }
+}
+
+fn health(f: &FeatureReport, context: &Context) -> Markup {
     let one_in = num::one_in(f.density);
     html! {
         p.health {
@@ -64,6 +118,10 @@ fn health(f: &FeatureReport) -> Markup {
             " · " (terms::abbr("mean", "mean when active")) " " b { (num::sig(f.mean_active)) }
             // One tenth of all tokens is where a feature stops being sparse in any useful sense.
             @if f.density > 0.1 { " · " b { "dense" } }
+            @if let Some(twin) = f.neighbours.first().filter(|n| n.cosine >= TWIN) {
+                " · nearly the same direction as "
+                a href=((context.link)(twin.index)) { (name(context.dictionary.layer, twin.index)) }
+            }
         }
     }
 }
@@ -195,7 +253,8 @@ fn examples(group: &ExampleGroup, max: f64, first: bool) -> Markup {
     }
 }
 
-fn neighbours(f: &FeatureReport, dictionary: &DictionaryReport) -> Markup {
+fn neighbours(f: &FeatureReport, context: &Context) -> Markup {
+    let dictionary = context.dictionary;
     html! {
         h4 { "Neighbours " span { "by " (terms::abbr("cosine similarity", "cosine of decoder directions")) } }
         ul.near {
@@ -204,8 +263,8 @@ fn neighbours(f: &FeatureReport, dictionary: &DictionaryReport) -> Markup {
                     (num::fixed(n.cosine, 2)) " "
                     @match dictionary.features.iter().find(|o| o.index == n.index) {
                         Some(other) => {
-                            a href={ "#" (anchor(n.index)) } { (name(dictionary.layer, n.index)) }
-                            " " @if let Some(label) = &other.label { "“" (label) "”" }
+                            a href=((context.link)(n.index)) { (name(dictionary.layer, n.index)) }
+                            " " @if let Some(label) = &other.label { (tokens::quoted(label)) }
                             @else { @for t in other.top_tokens.iter().take(3) { (tokens::token(&t.token)) " " } }
                         }
                         None => (name(dictionary.layer, n.index)),

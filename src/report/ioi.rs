@@ -76,63 +76,66 @@ fn standard_error(share: f64, n: u64) -> f64 {
 }
 
 fn heat_map(map: &PatchHeatmap, ioi: &IoiReport) -> Markup {
-    let (names, axis) = heatmap::row_names(&map.hooks);
-    let row = |r: usize| names.get(r).map_or_else(|| r.to_string(), Clone::clone);
-    let column = |c: usize| {
-        map.positions
-            .get(c)
-            .map_or_else(|| c.to_string(), |p| tokens::plain(p))
-    };
-    let of_layer = |r: usize| {
-        if axis == "hook" {
-            row(r)
-        } else {
-            format!("layer {}", row(r))
-        }
-    };
-    let place = |c: usize| {
-        let twice = map
-            .positions
-            .iter()
-            .filter(|p| Some(*p) == map.positions.get(c))
-            .count()
-            > 1;
-        if twice {
-            format!("“{}” (token {})", column(c), c + 1)
-        } else {
-            format!("“{}”", column(c))
-        }
-    };
-    let title = match heatmap::strongest(map) {
+    Figure {
+        title: map_title(map),
+        subtitle: format!("Residual stream of the clean run replaced by the corrupted run’s at one layer and position; mean over {} prompts. 0: no effect; 1: as if the whole prompt were corrupted.", num::int(ioi.prompts as u64)),
+        panels: vec![heatmap::chart(map)],
+        note: None,
+        table: Some(map_table(map)),
+    }
+    .html()
+}
+
+/// What the map shows, in a sentence.
+pub(super) fn map_title(map: &PatchHeatmap) -> String {
+    match heatmap::strongest(map) {
         Some((r, c, v)) if v > 0.05 => format!(
-            "One patch at {} on {} takes away {} of the logit difference",
-            of_layer(r),
-            place(c),
+            "One patch at {} takes away {} of the logit difference",
+            heatmap::place(map, r, c, " on "),
             num::short_percent(v)
         ),
         Some(_) => {
             "No single patch takes away more than a twentieth of the logit difference".into()
         }
         None => "Where does the answer travel?".into(),
+    }
+}
+
+/// The map's numbers.
+pub(super) fn map_table(map: &PatchHeatmap) -> Table {
+    let (names, axis) = heatmap::row_names(&map.hooks);
+    let column = |c: usize| {
+        let name = map.positions.get(c);
+        name.map_or_else(|| c.to_string(), |p| tokens::plain(p))
     };
-    let mut head = vec![("", axis.clone())];
+    let mut head = vec![("", axis)];
     head.extend((0..map.value.iter().map(Vec::len).max().unwrap_or(0)).map(|c| ("", column(c))));
     let rows = map.value.iter().enumerate().map(|(r, values)| {
-        std::iter::once(row(r))
+        let name = names.get(r).map_or_else(|| r.to_string(), Clone::clone);
+        std::iter::once(name)
             .chain(values.iter().map(|v| num::fixed(*v, 3)))
             .collect()
     });
+    Table {
+        head,
+        texts: 1,
+        rows: rows.collect(),
+    }
+}
+
+fn curves(p: &FeaturePatching, ioi: &IoiReport) -> Markup {
     Figure {
-        title,
-        subtitle: format!("Residual stream of the clean run replaced by the corrupted run’s at one layer and position; mean over {} prompts. 0: no effect; 1: as if the whole prompt were corrupted.", num::int(ioi.prompts as u64)),
-        panels: vec![heatmap::chart(map)],
-        note: None,
-        table: Some(Table { head, texts: 1, rows: rows.collect() }),
+        title: title(p).unwrap_or_else(|| "How many features carry the answer?".into()),
+        subtitle: format!("Features of {} set to the target prompt’s values; distance of the next-token distribution from the target’s, last position, mean over {} prompts.", p.hook, num::int(ioi.prompts as u64)),
+        panels: vec![patching::chart(p, Against::Features), patching::chart(p, Against::Edit)],
+        note: Some(note(p)),
+        table: Some(curve_table(p)),
     }
     .html()
 }
 
-fn curves(p: &FeaturePatching, ioi: &IoiReport) -> Markup {
+/// The curves' numbers.
+pub(super) fn curve_table(p: &FeaturePatching) -> Table {
     let head = [
         "decomposition",
         "patched features",
@@ -155,14 +158,11 @@ fn curves(p: &FeaturePatching, ioi: &IoiReport) -> Markup {
     ];
     let baselines =
         baselines.map(|(name, kl)| vec![name.to_owned(), "–".into(), num::sig(kl), "–".into()]);
-    Figure {
-        title: title(p).unwrap_or_else(|| "How many features carry the answer?".into()),
-        subtitle: format!("Features of {} set to the target prompt’s values; distance of the next-token distribution from the target’s, last position, mean over {} prompts.", p.hook, num::int(ioi.prompts as u64)),
-        panels: vec![patching::chart(p, Against::Features), patching::chart(p, Against::Edit)],
-        note: Some(note(p)),
-        table: Some(Table { head: head.map(|s| ("", s.to_owned())).into(), texts: 1, rows: baselines.into_iter().chain(rows).collect() }),
+    Table {
+        head: head.map(|s| ("", s.to_owned())).into(),
+        texts: 1,
+        rows: baselines.into_iter().chain(rows).collect(),
     }
-    .html()
 }
 
 /// The curves that the title and the note compare: the dictionary that needs fewest features for
@@ -193,7 +193,8 @@ fn features(n: f64) -> String {
     )
 }
 
-fn title(p: &FeaturePatching) -> Option<String> {
+/// How many features are needed, in a sentence.
+pub(super) fn title(p: &FeaturePatching) -> Option<String> {
     let level = findings::halfway(p)?;
     let (sae, pca) = champions(p);
     let need = |c: &PatchCurve| findings::crossing(c, Against::Features, level);

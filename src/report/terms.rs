@@ -62,6 +62,12 @@ pub fn definition(term: &str) -> &'static str {
         "detection" => {
             "Balanced accuracy of telling, from the description alone, fragments on which the feature fires from others. A constant answer has 0.5."
         }
+        "loss" => {
+            "−log p of a token given those before it, in nats; of a text, the mean over its tokens but the first."
+        }
+        "perplexity" => {
+            "e to the loss: the number of equally likely tokens that would be as hard to guess."
+        }
         "upper half" => "Firings with an activation above half of the largest.",
         _ => "",
     }

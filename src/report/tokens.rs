@@ -92,15 +92,17 @@ fn flush(out: &mut String, marks: &mut String) {
     }
 }
 
+/// A token with its white space visible, without an element around it.
+pub fn visible(text: &str) -> Markup {
+    let mut out = String::new();
+    let text = if text.is_empty() { "∅" } else { text };
+    push_visible(&mut out, text, Space::Element);
+    PreEscaped(out)
+}
+
 /// A token in the monospaced face, unshaded.
 pub fn token(text: &str) -> Markup {
-    let mut out = String::new();
-    push_visible(
-        &mut out,
-        if text.is_empty() { "∅" } else { text },
-        Space::Element,
-    );
-    html! { span.tok { (PreEscaped(out)) } }
+    html! { span.tok { (visible(text)) } }
 }
 
 /// A token shaded by `value` out of `max`.
@@ -111,7 +113,7 @@ pub fn shaded(text: &str, value: f64, max: f64) -> Markup {
 }
 
 /// The share of `max` that `value` is, as the opacity of the shading.
-fn opacity(value: f64, max: f64) -> f64 {
+pub(super) fn opacity(value: f64, max: f64) -> f64 {
     let share = value / max;
     if share.is_finite() {
         share.clamp(0.0, 1.0)

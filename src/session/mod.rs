@@ -3,18 +3,25 @@
 //!
 //! A session does one thing at a time. Training goes on between requests, in slices ([`Session::work`]).
 
+mod clock;
 pub mod features;
+mod given;
 mod library;
 pub mod measure;
 pub mod patch;
+pub mod patch_prompts;
 mod problem;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_types;
 pub mod read;
 pub mod state;
 pub mod steer;
 mod subject;
+mod survey;
 pub mod train;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +32,7 @@ pub use subject::Subject;
 use crate::gpu::{Gpu, GpuOptions};
 use library::Library;
 use protocol::{Event, Reply, Request};
+use read::Read;
 use state::{Adapter, State};
 use train::Training;
 
@@ -66,6 +74,8 @@ pub struct Session {
     /// The text to train on and to look for examples in: its name and itself.
     text: Option<(String, String)>,
     training: Option<Training>,
+    /// The text that was read last.
+    kept: Option<Rc<Read>>,
     stop: Stop,
 }
 
@@ -99,6 +109,32 @@ impl Session {
         out: Out<'_>,
     ) -> Result<(Reply, Files)> {
         self.stop.0.store(false, Ordering::Relaxed);
+        if request.changes_readings() {
+            self.kept = None;
+        }
+        // An error that the driver reported late, of memory say, stays with its device. What it was for has
+        // been said; for everything else there is a new one. A lost device waits for `Request::Open`.
+        let broken = |e: &Problem| matches!(e.trouble, Trouble::Memory | Trouble::Internal);
+        if self.failure().as_ref().is_some_and(broken) {
+            self.open(&mut *out).await?;
+        }
+        let answer = self.answer(request, files, out).await;
+        // A failed device is behind whatever else may seem wrong.
+        answer.map_err(|e| self.failure().unwrap_or(e))
+    }
+
+    /// What has happened to the device, if anything.
+    fn failure(&self) -> Option<Problem> {
+        let failed = self.gpu.as_ref()?.check().err()?;
+        Some(failed.into())
+    }
+
+    async fn answer(
+        &mut self,
+        request: Request,
+        files: Files,
+        out: Out<'_>,
+    ) -> Result<(Reply, Files)> {
         let reply = match request {
             Request::State => self.state(),
             Request::Open => {
@@ -131,17 +167,25 @@ impl Session {
             Request::Test(request) => Reply::Html {
                 html: self.test(&request).await?,
             },
+            Request::Export(request) => {
+                let files = self.export(&request, out).await?;
+                return Ok((self.state(), files));
+            }
             Request::Steer(request) => Reply::Steer(self.steer(&request, out).await?),
+            Request::Knobs(request) => Reply::Knobs(self.knobs(&request).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
-            Request::Pause => Reply::Training(self.pause(true)?),
-            Request::Resume => Reply::Training(self.pause(false)?),
+            Request::Pause => Reply::Training(self.pause(true).await?),
+            Request::Resume => Reply::Training(self.pause(false).await?),
             Request::Finish => {
                 self.finish(out).await?;
                 self.state()
             }
             Request::Discard => {
                 self.training = None;
+                if let Some(gpu) = &self.gpu {
+                    gpu.trim();
+                }
                 self.state()
             }
             Request::Save => {
@@ -176,7 +220,7 @@ impl Session {
             dictionaries: self.library.described(),
             dictionary: self.library.chosen_name().map(str::to_owned),
             text: self.text.as_ref().map(|(name, _)| name.clone()),
-            training: self.training.is_some(),
+            training: self.training.as_ref().map(|t| t.state(true)),
             memory: self
                 .gpu
                 .as_ref()
@@ -213,6 +257,7 @@ impl Session {
         if let Some(training) = &mut self.training {
             training.reopen(&gpu, self.subject.as_ref(), out)?;
         }
+        self.kept = None;
         self.gpu = Some(gpu);
         Ok(())
     }
@@ -233,6 +278,7 @@ impl Session {
 
     fn open_dictionary(&mut self, name: &str, files: Files) -> Result<()> {
         let gpu = self.gpu()?.clone();
+        let files = given::dictionary(files)?;
         let subject = self.subject.as_ref();
         self.library.add_files(&gpu, subject, name, files)
     }

@@ -11,7 +11,7 @@ use super::patch::{PatchReply, PatchRequest};
 use super::problem::Problem;
 use super::read::{ReadReply, ReadRequest};
 use super::state::State;
-use super::steer::{SteerReply, SteerRequest};
+use super::steer::{KnobsReply, KnobsRequest, SteerReply, SteerRequest};
 use super::train::{TrainRequest, TrainingState};
 
 /// What the page asks for.
@@ -48,11 +48,15 @@ pub enum Request {
     List(ListRequest),
     /// The page of a feature. [`Reply::Feature`].
     Feature(FeatureRequest),
+    /// What is known of a feature, with its vectors where they are there, as a JSON file. [`Reply::State`].
+    Export(FeatureRequest),
     /// A feature on a text of one's own. [`Reply::Html`].
     Test(TestRequest),
     /// Generates with features changed, beside the unchanged text. [`Reply::Steer`].
     Steer(SteerRequest),
-    /// The indirect-object experiment. [`Reply::Patch`].
+    /// The features that are to be changed, with names and ranges. Needs no GPU where their pages are there. [`Reply::Knobs`].
+    Knobs(KnobsRequest),
+    /// Patching by layer, position and feature. [`Reply::Patch`].
     Patch(PatchRequest),
     /// Begins to train a dictionary; [`Event::Training`] tells how it goes. [`Reply::Training`].
     Train(TrainRequest),
@@ -72,6 +76,24 @@ pub enum Request {
     Measure(MeasureRequest),
     /// Destroys the device, as a driver would. A test hook. [`Reply::State`].
     Lose,
+}
+
+impl Request {
+    /// Whether a text may be read differently after it.
+    pub(super) fn changes_readings(&self) -> bool {
+        !matches!(
+            self,
+            Request::State
+                | Request::Text
+                | Request::Read(_)
+                | Request::List(_)
+                | Request::Feature(_)
+                | Request::Export(_)
+                | Request::Test(_)
+                | Request::Steer(_)
+                | Request::Patch(_)
+        )
+    }
 }
 
 /// The answer to a request.
@@ -94,6 +116,8 @@ pub enum Reply {
     Feature(FeatureReply),
     /// Two texts.
     Steer(SteerReply),
+    /// The features that are to be changed.
+    Knobs(KnobsReply),
     /// The experiment.
     Patch(PatchReply),
     /// How training goes.

@@ -2,6 +2,7 @@
 import { call, ask, listen, stop, Problem } from './client.js';
 import { assets, fetchAll } from './files.js';
 import { go, place } from './url.js';
+import './dress.js';
 import * as start from './views/start.js';
 import * as read from './views/read.js';
 import * as features from './views/features.js';

@@ -33,3 +33,8 @@ export function go(view, params) {
 export function note(view, params) {
   if (place().view === view) history.replaceState(null, '', link(view, params));
 }
+
+/** A number of an address; `null` if there is none. @param {string | null} text */
+export function number(text) {
+  return text === null || text.trim() === '' || !Number.isFinite(Number(text)) ? null : Number(text);
+}

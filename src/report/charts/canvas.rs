@@ -110,6 +110,12 @@ pub fn draw(width: f64, height: f64, label: &str, paint: impl FnOnce(&mut Canvas
     themed(&raw, size, label)
 }
 
+/// A rectangle's attributes, for elements that are put into an SVG beside what is drawn.
+pub fn region((x, y): (f64, f64), (w, h): (f64, f64)) -> String {
+    let [x, y, w, h] = [x, y, w, h].map(|v| fine(v).unwrap_or(0));
+    format!("x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"")
+}
+
 fn fine(v: f64) -> Option<i32> {
     v.is_finite()
         .then(|| (v * FINE).round().clamp(-1e6, 1e6) as i32)

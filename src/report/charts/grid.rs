@@ -1,6 +1,6 @@
 //! A grid of values, each cell shaded by its value and written out where there is room.
 
-use super::canvas::{Anchor, Canvas, Ink, draw};
+use super::canvas::{Anchor, Canvas, Ink, draw, escape, region};
 use super::frame::{SMALL, TITLE};
 
 /// Height of a row in pixels.
@@ -66,14 +66,54 @@ pub struct Grid<'a> {
     pub room: (f64, f64),
 }
 
+/// Characters of the longest name.
+fn length(names: &[String]) -> usize {
+    names.iter().map(|n| n.chars().count()).max().unwrap_or(0)
+}
+
 impl Grid<'_> {
+    fn columns(&self) -> usize {
+        let columns = self.value.iter().map(Vec::len).max().unwrap_or(0);
+        columns.max(self.columns.len()).max(1)
+    }
+
+    /// Where the cells begin, and how wide one is.
+    fn cells(&self) -> (f64, f64) {
+        let left = 14.0 + 7.0 * length(&self.rows).clamp(2, 34) as f64;
+        let room = (self.room.0 - left) / self.columns() as f64;
+        (left, room.clamp(18.0, self.room.1.max(18.0)))
+    }
+
+    /// The chart with a focusable, invisible element over each cell that has a value: class `cell`, its text in
+    /// `aria-label`, row and column in `data-row` and `data-column`. One of them, `first`, is reached by Tab.
+    pub fn svg_with_cells(
+        &self,
+        first: (usize, usize),
+        say: impl Fn(usize, usize, f64) -> String,
+    ) -> String {
+        let (left, cell) = self.cells();
+        let mut over = String::new();
+        for (r, row) in self.value.iter().enumerate() {
+            for (k, v) in row.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+                let at = (left + cell * k as f64, TOP + ROW * r as f64);
+                let reached = if (r, k) == first { 0 } else { -1 };
+                let rect = region(at, (cell - 1.5, ROW - 1.5));
+                over.push_str(&format!("<rect tabindex=\"{reached}\" class=\"cell\" role=\"img\" {rect} fill=\"none\" pointer-events=\"all\" data-row=\"{r}\" data-column=\"{k}\" aria-label=\""));
+                escape(&mut over, &say(r, k, *v));
+                over.push_str("\"/>");
+            }
+        }
+        let svg = self.svg().replacen("role=\"img\"", "role=\"group\"", 1);
+        match svg.strip_suffix("</svg>") {
+            Some(open) => format!("{open}{over}</svg>"),
+            None => svg,
+        }
+    }
+
     /// The chart.
     pub fn svg(&self) -> String {
-        let columns = self.value.iter().map(Vec::len).max().unwrap_or(0);
-        let columns = columns.max(self.columns.len()).max(1);
-        let length = |names: &[String]| names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-        let left = 14.0 + 7.0 * length(&self.rows).clamp(2, 34) as f64;
-        let cell = ((self.room.0 - left) / columns as f64).clamp(18.0, self.room.1.max(18.0));
+        let columns = self.columns();
+        let (left, cell) = self.cells();
         let upright = (length(&self.columns) as f64) * 7.0 < cell;
         let tail = if upright {
             20.0

@@ -36,8 +36,40 @@ pub fn strongest(map: &PatchHeatmap) -> Option<(usize, usize, f64)> {
         .max_by(|a, b| a.2.total_cmp(&b.2))
 }
 
+/// A cell's place in words: `layer 2, “·John”`, the two parts joined by `join`. A name that several columns have
+/// comes with its number.
+pub fn place(map: &PatchHeatmap, row: usize, column: usize, join: &str) -> String {
+    let (names, axis) = row_names(&map.hooks);
+    let name = names
+        .get(row)
+        .map_or_else(|| row.to_string(), Clone::clone);
+    let row = if axis == "hook" {
+        name
+    } else {
+        format!("layer {name}")
+    };
+    let position = map.positions.get(column);
+    let token = position.map_or_else(|| column.to_string(), |p| tokens::plain(p));
+    let named = map.positions.iter().filter(|p| Some(*p) == position);
+    if named.count() > 1 {
+        format!("{row}{join}“{token}” (token {})", column + 1)
+    } else {
+        format!("{row}{join}“{token}”")
+    }
+}
+
 /// The chart. Deep orange takes all of the difference away, blue adds to it.
 pub fn chart(map: &PatchHeatmap) -> String {
+    grid(map).svg()
+}
+
+/// The same with cells that can be visited one by one; `say` makes the text of one from its place and value.
+pub fn with_cells(map: &PatchHeatmap, say: impl Fn(&str, f64) -> String) -> String {
+    let first = strongest(map).map_or((0, 0), |(r, c, _)| (r, c));
+    grid(map).svg_with_cells(first, |r, c, v| say(&place(map, r, c, ", "), v))
+}
+
+fn grid(map: &PatchHeatmap) -> Grid<'_> {
     let (rows, row_title) = row_names(&map.hooks);
     Grid {
         label: "share of the logit difference that patching takes away, by layer and position",
@@ -52,5 +84,4 @@ pub fn chart(map: &PatchHeatmap) -> String {
         legend: "share of the logit difference taken away".into(),
         room: (880.0, 62.0),
     }
-    .svg()
 }

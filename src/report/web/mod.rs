@@ -3,6 +3,7 @@
 
 pub mod features;
 pub mod model;
+pub mod names;
 pub mod page;
 pub mod patch;
 pub mod read;

@@ -71,10 +71,10 @@ pub fn document(atlas: &Atlas, assets: &[Asset], version: &str) -> String {
                 }
                 main id="main" tabindex="-1" {
                     (view("start", false, &start::view(atlas, megabytes)))
-                    (view("read", true, &read::view(atlas)))
-                    (view("features", true, &features::view(atlas)))
-                    (view("steer", true, &steer::view(atlas)))
-                    (view("patch", true, &patch::view()))
+                    (view("read", true, &read::view(atlas, megabytes)))
+                    (view("features", true, &features::view(atlas, megabytes)))
+                    (view("steer", true, &steer::view(atlas, megabytes)))
+                    (view("patch", true, &patch::view(megabytes)))
                     (view("train", true, &train::view()))
                     (view("model", true, &model::view()))
                 }
