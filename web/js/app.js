@@ -10,6 +10,7 @@ import * as steer from './views/steer.js';
 import * as patch from './views/patch.js';
 import * as train from './views/train.js';
 import * as model from './views/model.js';
+import * as selftest from './selftest.js';
 
 /** @typedef {import('../protocol').State} State */
 /** @typedef {{ show(params: URLSearchParams): void | Promise<void>, changed?(state: State): void }} View */
@@ -28,6 +29,7 @@ export function opened(now) {
   state = now;
   byId('status').textContent = statusLine(now);
   document.documentElement.classList.toggle('loaded', now.model !== null);
+  selftest.changed(now);
   for (const view of Object.values(views)) view.changed?.(now);
 }
 

@@ -1,8 +1,11 @@
 //! The files of the page: of a folder, or of this binary.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
@@ -15,12 +18,15 @@ struct Bundle;
 
 /// Where the files are.
 pub(super) enum Site {
-    /// In a folder; read anew for every request, so that a new build is seen.
-    Folder(PathBuf),
+    /// In a folder; read again when they change, so that a new build is seen.
+    Folder { root: PathBuf, kept: Kept },
     /// In this binary.
     #[cfg(feature = "bundle")]
-    Bundle(std::collections::BTreeMap<String, Entry>),
+    Bundle(BTreeMap<String, Arc<Entry>>),
 }
+
+/// What was read and compressed, with the file's time and size.
+type Kept = Mutex<BTreeMap<PathBuf, (Option<SystemTime>, u64, Arc<Entry>)>>;
 
 /// A file.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +77,10 @@ impl Site {
                 folder.display()
             );
         }
-        Ok(Self::Folder(root))
+        Ok(Self::Folder {
+            root,
+            kept: Kept::default(),
+        })
     }
 
     /// The files in this binary, if it was built with them.
@@ -80,7 +89,7 @@ impl Site {
         {
             let entry = |name: Cow<'static, str>| {
                 let file = Bundle::get(&name)?;
-                Some((name.to_string(), Entry::new(&name, file.data)))
+                Some((name.to_string(), Arc::new(Entry::new(&name, file.data))))
             };
             Some(Self::Bundle(Bundle::iter().filter_map(entry).collect()))
         }
@@ -89,9 +98,9 @@ impl Site {
     }
 
     /// A file by its path from the page, `js/app.js` say.
-    pub(super) fn get(&self, name: &str) -> Option<Entry> {
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Entry>> {
         match self {
-            Self::Folder(root) => {
+            Self::Folder { root, kept } => {
                 let usual = |part: &str| {
                     !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0'])
                 };
@@ -103,7 +112,7 @@ impl Site {
                 if !path.starts_with(root) || !path.is_file() {
                     return None;
                 }
-                Some(Entry::new(name, std::fs::read(path).ok()?.into()))
+                read(kept, name, path)
             }
             #[cfg(feature = "bundle")]
             Self::Bundle(files) => files.get(name).cloned(),
@@ -112,7 +121,7 @@ impl Site {
 
     fn names(&self) -> Result<Vec<String>> {
         match self {
-            Self::Folder(root) => {
+            Self::Folder { root, .. } => {
                 let mut names = Vec::new();
                 list(root, "", &mut names)?;
                 Ok(names)
@@ -136,6 +145,21 @@ impl Site {
             std::fs::write(&to, &entry.bytes).with_context(|| to.display().to_string())?;
         }
         Ok(names.len())
+    }
+}
+
+fn read(kept: &Kept, name: &str, path: PathBuf) -> Option<Arc<Entry>> {
+    let about = path.metadata().ok()?;
+    let (time, size) = (about.modified().ok(), about.len());
+    // Nothing is left half done under the lock.
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match kept.get(&path) {
+        Some((t, s, entry)) if (*t, *s) == (time, size) => Some(entry.clone()),
+        _ => {
+            let entry = Arc::new(Entry::new(name, std::fs::read(&path).ok()?.into()));
+            kept.insert(path, (time, size, entry.clone()));
+            Some(entry)
+        }
     }
 }
 

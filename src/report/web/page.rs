@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::super::atlas::Atlas;
 use super::super::{charts, page};
-use super::{features, model, patch, read, start, steer, train};
+use super::{features, footer, model, patch, read, start, steer, train};
 
 /// What the page needs beyond the report's look.
 pub const CSS: &str = include_str!("../assets/web.css");
@@ -78,6 +78,7 @@ pub fn document(atlas: &Atlas, assets: &[Asset], version: &str) -> String {
                     (view("train", true, &train::view()))
                     (view("model", true, &model::view()))
                 }
+                (footer::footer())
                 script type="application/json" #files { (PreEscaped(list.to_string().replace('<', "\\u003c"))) }
                 script type="module" src="js/app.js" {}
             }
