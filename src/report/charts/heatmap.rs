@@ -40,9 +40,7 @@ pub fn strongest(map: &PatchHeatmap) -> Option<(usize, usize, f64)> {
 /// comes with its number.
 pub fn place(map: &PatchHeatmap, row: usize, column: usize, join: &str) -> String {
     let (names, axis) = row_names(&map.hooks);
-    let name = names
-        .get(row)
-        .map_or_else(|| row.to_string(), Clone::clone);
+    let name = names.get(row).map_or_else(|| row.to_string(), Clone::clone);
     let row = if axis == "hook" {
         name
     } else {

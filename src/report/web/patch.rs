@@ -274,7 +274,9 @@ mod tests {
         let whole = experiment(&e).into_string();
         assert!(whole.contains("<table"));
         assert!(
-            whole.contains("layer 1, “·b”: one patch takes away 0.25 of the difference, from 2.00 to 1.00"),
+            whole.contains(
+                "layer 1, “·b”: one patch takes away 0.25 of the difference, from 2.00 to 1.00"
+            ),
             "{whole}"
         );
         assert_eq!(whole.matches("tabindex=\"0\" class=\"cell\"").count(), 1);
