@@ -34,7 +34,7 @@ pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
                     "Add a feature"
                     input #steer-search type="search" placeholder="a word of its label, a token, or its number" autocomplete="off" aria-controls="steer-found";
                 }
-                p.offers #steer-offers {
+                p.offers #steer-offers data-dictionary=(atlas.dictionary.sae) {
                     @for index in atlas.interesting.iter().take(OFFERED) {
                         @if let Some(label) = atlas.label(*index) {
                             button type="button" data-add=(index) {
