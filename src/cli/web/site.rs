@@ -23,6 +23,12 @@ pub(super) enum Site {
     /// In this binary.
     #[cfg(feature = "bundle")]
     Bundle(BTreeMap<String, Arc<Entry>>),
+    /// Those of another site, with some put among them and some folders hidden.
+    With {
+        base: Box<Site>,
+        hidden: Vec<String>,
+        files: BTreeMap<String, Arc<Entry>>,
+    },
 }
 
 /// What was read and compressed, with the file's time and size.
@@ -68,15 +74,20 @@ fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
 impl Site {
     /// The files of a folder with a page in it.
     pub(super) fn folder(folder: &Path) -> Result<Self> {
-        let root = folder
-            .canonicalize()
-            .with_context(|| folder.display().to_string())?;
-        if !root.join("index.html").is_file() {
+        if !folder.join("index.html").is_file() {
             bail!(
                 "{}: no index.html in it. Make the page with scripts/web",
                 folder.display()
             );
         }
+        Self::parts(folder)
+    }
+
+    /// The files of a folder whose page is still to be made.
+    pub(super) fn parts(folder: &Path) -> Result<Self> {
+        let root = folder
+            .canonicalize()
+            .with_context(|| folder.display().to_string())?;
         Ok(Self::Folder {
             root,
             kept: Kept::default(),
@@ -116,10 +127,53 @@ impl Site {
             }
             #[cfg(feature = "bundle")]
             Self::Bundle(files) => files.get(name).cloned(),
+            Self::With {
+                base,
+                hidden,
+                files,
+            } => files.get(name).cloned().or_else(|| {
+                let gone = hidden.iter().any(|prefix| name.starts_with(prefix));
+                (!gone).then(|| base.get(name)).flatten()
+            }),
         }
     }
 
-    fn names(&self) -> Result<Vec<String>> {
+    /// With the files of `folder` that `wanted` takes put below `prefix` (`model/` say), in the place of all that was
+    /// there.
+    pub(super) fn with_folder(
+        self,
+        prefix: &str,
+        folder: &Path,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_file() && wanted(&name) {
+                let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+                let entry = Arc::new(Entry::new(&name, bytes.into()));
+                files.insert(format!("{prefix}{name}"), entry);
+            }
+        }
+        Ok(Self::With {
+            base: Box::new(self),
+            hidden: vec![prefix.to_owned()],
+            files,
+        })
+    }
+
+    /// With one file more, or another in its place.
+    pub(super) fn with_file(self, name: &str, bytes: Vec<u8>) -> Self {
+        Self::With {
+            base: Box::new(self),
+            hidden: Vec::new(),
+            files: BTreeMap::from([(name.to_owned(), Arc::new(Entry::new(name, bytes.into())))]),
+        }
+    }
+
+    /// The paths of all files, sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
         match self {
             Self::Folder { root, .. } => {
                 let mut names = Vec::new();
@@ -128,6 +182,18 @@ impl Site {
             }
             #[cfg(feature = "bundle")]
             Self::Bundle(files) => Ok(files.keys().cloned().collect()),
+            Self::With {
+                base,
+                hidden,
+                files,
+            } => {
+                let mut names = base.names()?;
+                names.retain(|n| !hidden.iter().any(|prefix| n.starts_with(prefix)));
+                names.extend(files.keys().cloned());
+                names.sort();
+                names.dedup();
+                Ok(names)
+            }
         }
     }
 
