@@ -230,7 +230,7 @@ listen((e) => {
 });
 document.addEventListener('click', (e) => {
   const target = /** @type {Element} */ (e.target);
-  if (target.closest('button.load')) load().then((ok) => ok && route());
+  if (target.closest('button.load')) load().then((ok) => { if (ok) route(); });
   const feature = target.closest('[data-feature]');
   if (feature && !target.closest('a[href], input, select')) go('features', { i: feature.getAttribute('data-feature') });
 });
