@@ -11,6 +11,7 @@ pub mod ahead;
 pub mod contexts;
 pub mod embedded;
 pub mod error;
+pub mod feed;
 pub mod ioi;
 pub mod ioi_prompt;
 pub mod ioi_templates;
@@ -20,11 +21,13 @@ mod split;
 pub mod tensors;
 pub mod text;
 pub mod tokenizer;
+pub mod zip;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use ahead::TokensAhead;
 pub use contexts::Contexts;
 pub use error::DataError;
+pub use feed::TokenFeed;
 pub use ioi::{IoiSet, LengthGroup};
 pub use ioi_prompt::{IoiPositions, IoiPrompt};
 pub use ioi_templates::{IoiTemplates, NameOrder};

@@ -91,6 +91,11 @@ impl TextSource {
         self.documents.iter().map(|range| &self.text[range.clone()])
     }
 
+    /// Document `i`. Panics past the end, as a slice does.
+    pub fn document(&self, i: usize) -> &str {
+        &self.text[self.documents[i].clone()]
+    }
+
     fn from_jsonl(name: &str, lines: &str) -> Result<Self> {
         #[derive(serde::Deserialize)]
         struct Line {

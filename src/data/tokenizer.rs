@@ -1,6 +1,5 @@
 //! Text to token ids and back.
 
-#[cfg(not(target_arch = "wasm32"))]
 use std::ops::Range;
 
 use super::error::{DataError, Result};
@@ -136,6 +135,11 @@ impl Tokenizer {
             }
         }
         Ok(true)
+    }
+
+    /// Where a long text may be cut so that the pieces encoded one by one give the tokens of the whole.
+    pub fn pieces(&self, text: &str) -> Vec<Range<usize>> {
+        self.split.pieces(text)
     }
 
     /// The text of a sequence of tokens, special tokens included. Bytes that are no UTF-8 become U+FFFD.

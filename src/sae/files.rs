@@ -300,27 +300,40 @@ impl Sae {
         Self::from_parts(gpu, &shown, &cfg, &weights)
     }
 
-    /// Writes the folder; `density[f]` is the share of tokens on which feature f fires, for
-    /// `sparsity.safetensors`. Files are written beside and renamed.
+    /// The files of the folder by name; `density[f]` is the share of tokens on which feature f fires, for
+    /// `sparsity.safetensors`.
+    ///
+    /// # Errors
+    /// Device lost.
+    pub async fn files(&self, gpu: &Gpu, density: &[f64]) -> Result<Vec<(String, Vec<u8>)>> {
+        let log: Vec<f32> = density.iter().map(|p| (p + 1e-10).log10() as f32).collect();
+        let sparsity = [NamedTensor::f32("sparsity", &[log.len()], &log)];
+        let sparsity = serialize(&sparsity, Default::default())
+            .map_err(|e| SaeError::file("sparsity.safetensors", e))?;
+        let cfg = format!("{:#}\n", self.cfg_json());
+        Ok(vec![
+            ("sparsity.safetensors".to_owned(), sparsity),
+            (
+                "sae_weights.safetensors".to_owned(),
+                self.weights(gpu).await?,
+            ),
+            ("cfg.json".to_owned(), cfg.into_bytes()),
+        ])
+    }
+
+    /// Writes the folder of [`Sae::files`]. Files are written beside and renamed.
     ///
     /// # Errors
     /// Device lost, or what the file system says.
     #[cfg(not(target_arch = "wasm32"))]
     pub async fn save(&self, gpu: &Gpu, folder: &std::path::Path, density: &[f64]) -> Result<()> {
         use crate::data::tensors::write_atomically;
-        let fail = |e: crate::data::DataError| SaeError::file(folder.display(), e);
         std::fs::create_dir_all(folder).map_err(|e| SaeError::file(folder.display(), e))?;
-        let log: Vec<f32> = density.iter().map(|p| (p + 1e-10).log10() as f32).collect();
-        let sparsity = [NamedTensor::f32("sparsity", &[log.len()], &log)];
-        let sparsity = serialize(&sparsity, Default::default()).map_err(fail)?;
-        write_atomically(&folder.join("sparsity.safetensors"), &sparsity).map_err(fail)?;
-        write_atomically(
-            &folder.join("sae_weights.safetensors"),
-            &self.weights(gpu).await?,
-        )
-        .map_err(fail)?;
-        let cfg = format!("{:#}\n", self.cfg_json());
-        write_atomically(&folder.join("cfg.json"), cfg.as_bytes()).map_err(fail)
+        for (name, bytes) in self.files(gpu, density).await? {
+            write_atomically(&folder.join(name), &bytes)
+                .map_err(|e| SaeError::file(folder.display(), e))?;
+        }
+        Ok(())
     }
 }
 

@@ -100,7 +100,10 @@ pub async fn train_together(runs: &mut [Together<'_>], cadence: Cadence) -> Resu
 
 impl Together<'_> {
     /// One step with what is due after it; `false` if the observer stopped the run before its end.
-    async fn step(&mut self, cadence: Cadence) -> Result<bool> {
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub async fn step(&mut self, cadence: Cadence) -> Result<bool> {
         let (trainer, observer) = (&mut *self.trainer, &mut *self.observer);
         let (steps, batch_rows) = (trainer.config().steps, trainer.config().batch);
         let step = trainer.step_count();

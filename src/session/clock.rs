@@ -1,4 +1,4 @@
-//! How long something took, in a browser too, where there is no `Instant`.
+//! The time, and how long something took, in a browser too, where there is no `Instant`.
 
 /// A moment.
 #[derive(Clone, Copy, Debug)]
@@ -27,4 +27,18 @@ impl Clock {
         #[cfg(target_arch = "wasm32")]
         return js_sys::Date::now() - self.began;
     }
+}
+
+/// Milliseconds since 1970.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn now() -> f64 {
+    js_sys::Date::now()
+}
+
+/// Milliseconds since 1970.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn now() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64() * 1e3)
 }

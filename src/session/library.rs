@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::problem::{Problem, Result};
 use super::state::OpenDictionary;
 use super::survey::Survey;
-use super::{Files, Subject};
+use super::{Files, Subject, given};
 use crate::data::tensors::TensorFile;
 use crate::gpu::Gpu;
 use crate::harvest::Site;
@@ -37,6 +37,24 @@ pub(super) struct Library {
 pub(super) fn file<'a>(files: &'a Files, name: &str) -> Option<&'a [u8]> {
     let found = files.iter().find(|(n, _)| n == name)?;
     Some(&found.1)
+}
+
+/// A name as a file may have it everywhere.
+pub(super) fn file_name(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.+=".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_matches(['.', '-']);
+    if name.is_empty() {
+        "dictionary".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// The bytes of a file that may be gzip.
@@ -110,6 +128,17 @@ impl Library {
             }
         };
         self.chosen = Some(at);
+    }
+
+    /// `wanted`, or that with a number behind it where a dictionary has that name already.
+    pub(super) fn free_name(&self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut n = 2;
+        while self.position(&name).is_some() {
+            name = format!("{wanted} {n}");
+            n += 1;
+        }
+        name
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -227,18 +256,8 @@ impl Dictionary {
 }
 
 fn build(gpu: &Gpu, name: &str, files: &Files) -> Result<Sae> {
-    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-    let missing = |what: &str| {
-        Problem::input(format!(
-            "{name} is no dictionary: {what} is missing among {}. Give cfg.json and sae_weights.safetensors",
-            names.join(", ")
-        ))
-    };
-    let cfg = file(files, "cfg.json").ok_or_else(|| missing("cfg.json"))?;
-    let cfg =
-        std::str::from_utf8(cfg).map_err(|_| Problem::input("cfg.json is not a text in UTF-8"))?;
-    let weights =
-        file(files, "sae_weights.safetensors").ok_or_else(|| missing("sae_weights.safetensors"))?;
+    let cfg = given::text(files, "cfg.json")?;
+    let weights = given::file(files, "sae_weights.safetensors")?;
     let weights = TensorFile::from_bytes("sae_weights.safetensors", weights.to_vec())?;
     Ok(Sae::from_parts(gpu, name, cfg, &weights)?)
 }
@@ -246,8 +265,9 @@ fn build(gpu: &Gpu, name: &str, files: &Files) -> Result<Sae> {
 fn site(sae: &Sae, name: &str, subject: &Subject) -> Result<Site> {
     Site::of(sae, &subject.model, None).map_err(|e| {
         Problem::input(format!(
-            "{name} does not belong to {}: {e}",
-            subject.model.name()
+            "{name} does not belong to {}: {}",
+            subject.model.name(),
+            Problem::from(e).message
         ))
     })
 }

@@ -5,12 +5,15 @@
 
 mod clock;
 pub mod features;
+mod given;
 mod library;
 pub mod measure;
 pub mod patch;
 pub mod patch_prompts;
 mod problem;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_types;
 pub mod read;
 pub mod state;
 pub mod steer;
@@ -109,6 +112,29 @@ impl Session {
         if request.changes_readings() {
             self.kept = None;
         }
+        // An error that the driver reported late, of memory say, stays with its device. What it was for has
+        // been said; for everything else there is a new one. A lost device waits for `Request::Open`.
+        let broken = |e: &Problem| matches!(e.trouble, Trouble::Memory | Trouble::Internal);
+        if self.failure().as_ref().is_some_and(broken) {
+            self.open(&mut *out).await?;
+        }
+        let answer = self.answer(request, files, out).await;
+        // A failed device is behind whatever else may seem wrong.
+        answer.map_err(|e| self.failure().unwrap_or(e))
+    }
+
+    /// What has happened to the device, if anything.
+    fn failure(&self) -> Option<Problem> {
+        let failed = self.gpu.as_ref()?.check().err()?;
+        Some(failed.into())
+    }
+
+    async fn answer(
+        &mut self,
+        request: Request,
+        files: Files,
+        out: Out<'_>,
+    ) -> Result<(Reply, Files)> {
         let reply = match request {
             Request::State => self.state(),
             Request::Open => {
@@ -149,14 +175,17 @@ impl Session {
             Request::Knobs(request) => Reply::Knobs(self.knobs(&request).await?),
             Request::Patch(request) => Reply::Patch(self.patch(&request, out).await?),
             Request::Train(request) => Reply::Training(self.train(&request, out).await?),
-            Request::Pause => Reply::Training(self.pause(true)?),
-            Request::Resume => Reply::Training(self.pause(false)?),
+            Request::Pause => Reply::Training(self.pause(true).await?),
+            Request::Resume => Reply::Training(self.pause(false).await?),
             Request::Finish => {
                 self.finish(out).await?;
                 self.state()
             }
             Request::Discard => {
                 self.training = None;
+                if let Some(gpu) = &self.gpu {
+                    gpu.trim();
+                }
                 self.state()
             }
             Request::Save => {
@@ -191,7 +220,7 @@ impl Session {
             dictionaries: self.library.described(),
             dictionary: self.library.chosen_name().map(str::to_owned),
             text: self.text.as_ref().map(|(name, _)| name.clone()),
-            training: self.training.is_some(),
+            training: self.training.as_ref().map(|t| t.state(true)),
             memory: self
                 .gpu
                 .as_ref()
@@ -228,6 +257,7 @@ impl Session {
         if let Some(training) = &mut self.training {
             training.reopen(&gpu, self.subject.as_ref(), out)?;
         }
+        self.kept = None;
         self.gpu = Some(gpu);
         Ok(())
     }
@@ -248,6 +278,7 @@ impl Session {
 
     fn open_dictionary(&mut self, name: &str, files: Files) -> Result<()> {
         let gpu = self.gpu()?.clone();
+        let files = given::dictionary(files)?;
         let subject = self.subject.as_ref();
         self.library.add_files(&gpu, subject, name, files)
     }

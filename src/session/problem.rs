@@ -109,20 +109,31 @@ impl From<GpuError> for Problem {
     }
 }
 
-/// Errors that may have one of the GPU at the bottom.
-trait OnGpu {
+/// Errors that may have one of the GPU at the bottom, in words for somebody who sees a page and no command
+/// line.
+trait InWords: std::fmt::Display {
     fn gpu(&self) -> Option<&GpuError>;
+
+    fn words(&self) -> String;
 }
 
 // `transparent` errors skip themselves in `source()`, so that the chain cannot be walked that way.
 macro_rules! from_layer {
-    ($($error:ident { $($nested:ident),* }),*) => {$(
-        impl OnGpu for $error {
+    ($($error:ident { $($nested:ident),* } $own:expr;)*) => {$(
+        impl InWords for $error {
             fn gpu(&self) -> Option<&GpuError> {
                 match self {
                     $error::Gpu(e) => Some(e),
                     $($error::$nested(e) => e.gpu(),)*
                     _ => None,
+                }
+            }
+
+            fn words(&self) -> String {
+                let own: fn(&$error) -> Option<String> = $own;
+                match self {
+                    $($error::$nested(e) => e.words(),)*
+                    other => own(other).unwrap_or_else(|| other.to_string()),
                 }
             }
         }
@@ -131,7 +142,7 @@ macro_rules! from_layer {
             fn from(e: $error) -> Self {
                 match e.gpu() {
                     Some(e) => Self::from(e),
-                    None => Self::input(e.to_string()),
+                    None => Self::input(e.words()),
                 }
             }
         }
@@ -139,31 +150,81 @@ macro_rules! from_layer {
 }
 
 from_layer!(
-    ModelError {},
-    SaeError {},
-    HarvestError { Model, Sae },
-    EvalError {
-        Model,
-        Sae,
-        Harvest
-    },
-    ExplainError {
-        Model,
-        Sae,
-        Harvest,
-        Eval
-    },
-    CausalError {
-        Model,
-        Sae,
-        Harvest,
-        Eval,
-        Explain
-    }
+    ModelError {} of_model;
+    SaeError {} of_sae;
+    HarvestError { Model, Sae } of_harvest;
+    EvalError { Model, Sae, Harvest } |_| None;
+    ExplainError { Model, Sae, Harvest, Eval } |_| None;
+    CausalError { Model, Sae, Harvest, Eval, Explain } |_| None;
 );
 
 impl From<DataError> for Problem {
     fn from(e: DataError) -> Self {
-        Self::input(e.to_string())
+        Self::input(of_data(&e).unwrap_or_else(|| e.to_string()))
     }
+}
+
+fn of_model(e: &ModelError) -> Option<String> {
+    Some(match e {
+        ModelError::UnknownHook { name, near } => {
+            format!("no hook point is called '{name}'; near: {near}")
+        }
+        ModelError::HookLayer {
+            point,
+            layers,
+            last,
+        } => format!("{point}: the model has {layers} layers, 0 to {last}"),
+        _ => return None,
+    })
+}
+
+fn of_sae(e: &SaeError) -> Option<String> {
+    Some(match e {
+        SaeError::Option { option, value, why } => match *option {
+            "--features" => format!("the number of features is {value}: {why}"),
+            "--batch" => {
+                "steps or tokens per step are 0: training needs at least one step of a batch of one token"
+                    .to_owned()
+            }
+            "--k" => format!("k is {value}: {why}"),
+            _ => why.clone(),
+        },
+        SaeError::Diverged { step, loss } => format!(
+            "training diverged at step {step}: the loss became {loss}. Train again with another seed, a smaller L1 coefficient or a larger batch"
+        ),
+        SaeError::Width { d_in, hook, width } => {
+            format!("it reads {d_in} coordinates, but {hook} has {width}")
+        }
+        _ => return None,
+    })
+}
+
+fn of_harvest(e: &HarvestError) -> Option<String> {
+    match e {
+        HarvestError::NoHook => Some(
+            "its cfg.json does not say where in the model it was trained (hook_name is missing)"
+                .to_owned(),
+        ),
+        HarvestError::Data(e) => of_data(e),
+        _ => None,
+    }
+}
+
+fn of_data(e: &DataError) -> Option<String> {
+    Some(match e {
+        DataError::InvalidUtf8 { name, offset } => {
+            format!(
+                "{name} is not a text in UTF-8 (byte {offset}). Save it as UTF-8 and give it again"
+            )
+        }
+        DataError::NoEndToken { name, documents } => format!(
+            "the tokenizer {name} has no token to put between the {documents} documents of this text. Give it as one document"
+        ),
+        DataError::TooFewTokens {
+            name,
+            tokens,
+            context,
+        } => format!("{name} is {tokens} tokens long, and at least {context} are needed"),
+        _ => return None,
+    })
 }

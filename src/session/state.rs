@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::train::TrainingState;
+
 /// What is open.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -16,8 +18,8 @@ pub struct State {
     pub dictionary: Option<String>,
     /// Name of the text to train on, once it is there.
     pub text: Option<String>,
-    /// Whether a dictionary is being trained (it may wait).
-    pub training: bool,
+    /// The dictionary that is being trained (it may wait).
+    pub training: Option<TrainingState>,
     /// GPU memory in use, bytes.
     pub memory: f64,
 }

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use super::problem::{Problem, Result};
+use super::problem::Result;
 use super::state::OpenModel;
-use super::{Files, library};
+use super::{Files, given};
 use crate::data::{IoiSet, Tokenizer};
 use crate::gpu::Gpu;
 use crate::model::{HookPoint, Model};
@@ -27,8 +27,12 @@ impl Subject {
     /// # Errors
     /// A file that is missing, damaged or of something that is not supported, by name.
     pub(super) fn open(gpu: &Gpu, name: String, files: Files) -> Result<Subject> {
-        let tokenizer = library::file(&files, "tokenizer.json")
-            .ok_or_else(|| missing(&files, "tokenizer.json, the model's tokenizer"))?;
+        let files = given::model(files)?;
+        let name = match name.trim() {
+            "" => given::name(&files),
+            name => name.to_owned(),
+        };
+        let tokenizer = given::file(&files, "tokenizer.json")?;
         let tokenizer = Tokenizer::from_bytes("tokenizer.json", tokenizer)?;
         let model = build(gpu, &name, &files)?;
         tokenizer.check_fits(model.config().vocab)?;
@@ -68,29 +72,11 @@ impl Subject {
 }
 
 fn build(gpu: &Gpu, name: &str, files: &Files) -> Result<Model> {
-    let config = library::file(files, "config.json")
-        .ok_or_else(|| missing(files, "config.json, the model's configuration"))?;
-    let config = std::str::from_utf8(config)
-        .map_err(|_| Problem::input("config.json is not a text in UTF-8"))?;
+    let config = given::text(files, "config.json")?;
     let weights: Vec<(&str, &[u8])> = files
         .iter()
         .filter(|(name, _)| name.ends_with(".safetensors"))
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
         .collect();
-    if weights.is_empty() {
-        return Err(missing(files, "model.safetensors, the model's weights"));
-    }
     Ok(Model::from_parts(gpu, name, config, &weights)?)
-}
-
-fn missing(files: &Files, what: &str) -> Problem {
-    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-    let found = if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
-    };
-    Problem::input(format!(
-        "a file is missing: {what}. There was {found}. Give all files of the folder at once"
-    ))
 }

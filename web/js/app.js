@@ -18,7 +18,7 @@ import * as model from './views/model.js';
 const views = { start, read, features, steer, patch, train, model };
 
 /** What is open, as the engine last said. @type {State} */
-export let state = { adapter: null, model: null, dictionaries: [], dictionary: null, text: null, training: false, memory: 0 };
+export let state = { adapter: null, model: null, dictionaries: [], dictionary: null, text: null, training: null, memory: 0 };
 
 /** @param {string} id */
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -75,16 +75,33 @@ export function say(e) {
   if (e instanceof Problem && e.trouble === 'lost') recover();
 }
 
-/** Opens the GPU again after it was lost, with all that was open. */
+let recovering = false;
+
+/** Opens the GPU again after it was lost, with all that was open. A training goes on by itself. */
 async function recover() {
+  if (recovering) return;
+  recovering = true;
   try {
-    opened(await ask('state', { kind: 'open' }));
+    // A browser whose GPU process has ended needs a moment to start another.
+    for (let again = 0; ; again++) {
+      try {
+        opened(await ask('state', { kind: 'open' }));
+        break;
+      } catch (e) {
+        if (again === 4 || !(e instanceof Problem && ['lost', 'no_gpu'].includes(e.trouble))) throw e;
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    }
     byId('problem').hidden = true;
     progress('The GPU was lost and is back. Nothing that was open is lost.', 1);
     setTimeout(settled, 4000);
     await route();
   } catch (e) {
-    if (!(e instanceof Problem && e.trouble === 'lost')) say(e);
+    if (e instanceof Problem && e.trouble === 'lost') {
+      say(new Error('The GPU was lost again and again. What is here can still be read; load the page again to compute'));
+    } else say(e);
+  } finally {
+    recovering = false;
   }
 }
 
@@ -136,6 +153,19 @@ export function load() {
   return loading;
 }
 
+/** The embedded model again, in the place of another. */
+export function embedded() {
+  loading ??= busy('Loading the model', () => {
+    // Its pages were closed with its dictionary.
+    atlas = undefined;
+    return loadAll();
+  }).then((ok) => {
+    loading = undefined;
+    return ok === true;
+  });
+  return loading;
+}
+
 async function loadAll() {
   if (!('gpu' in navigator)) {
     throw new Error('This browser has no WebGPU, which the model needs. Use a current Chrome, Edge, Safari 26 or Firefox, over https or from localhost. What was computed before stays readable here.');
@@ -159,11 +189,14 @@ let text = /** @type {Promise<void> | undefined} */ (undefined);
 
 /** The text that comes with the page, in the engine; fetched once. */
 export function builtInText() {
-  text ??= fetchAll(assets('text/'), (done, total) => progress('Loading the text', done / total))
+  const asset = assets('text/')[0];
+  const name = asset?.path.split('/').pop()?.replace(/\.gz$/, '');
+  if (state.text === name) return Promise.resolve();
+  text ??= fetchAll([asset], (done, total) => progress('Loading the text', done / total))
     .then((files) => ask('state', { kind: 'text' }, { files }))
-    .then(opened, (e) => {
+    .then(opened)
+    .finally(() => {
       text = undefined;
-      throw e;
     });
   return text;
 }

@@ -62,8 +62,9 @@ async function answer({ id, request, files = [] }) {
   try {
     const [reply, back] = await engine.handle(JSON.stringify(request), files, emit);
     const parsed = JSON.parse(reply);
-    if (parsed.kind === 'training') training = !parsed.paused && !parsed.finished;
-    if (parsed.kind === 'state') training = training && parsed.training;
+    // A state says it too: after a lost device is open again, training goes on.
+    const now = parsed.kind === 'state' ? parsed.training : parsed.kind === 'training' ? parsed : undefined;
+    if (now !== undefined) training = now !== null && !now.paused && !now.finished;
     postMessage({ id, reply: parsed, files: back }, { transfer: back.map((/** @type {[string, Uint8Array]} */ [, b]) => b.buffer) });
   } catch (e) {
     postMessage({ id, problem: problem(e) });
