@@ -20,10 +20,7 @@ pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
             "Hold a feature at a value while the model writes, beside the text that it writes without. "
             "What the feature stands for should change, and little else."
         }
-        div.before {
-            (load_button(megabytes))
-            p.muted { "It runs on your GPU. Nothing leaves this page." }
-        }
+        p.unloaded { (load_button(megabytes)) " " span.muted { "It runs on your GPU. Nothing leaves this page." } }
         form.web #steer-form {
             label.wide {
                 "Prompt"
