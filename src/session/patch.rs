@@ -104,8 +104,7 @@ impl Session {
                 "both prompts give the same logit difference: there is nothing to patch. Choose other prompts or answers",
             )
         })?;
-        let runs =
-            ResidualPatching::prepare(&gpu, model, &prompts.pairs, &prompts.slots, &clean)?;
+        let runs = ResidualPatching::prepare(&gpu, model, &prompts.pairs, &prompts.slots, &clean)?;
         let hooks = runs.hooks().iter().map(HookPoint::to_string).collect();
         let columns = prompts.slots.names.len();
         let mut map = PatchHeatmap {

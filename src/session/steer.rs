@@ -207,10 +207,7 @@ impl Session {
             (None, Some(atlas)) => atlas.dictionary.layer,
             (None, None) => None,
         };
-        let features = open.map_or_else(
-            || atlas.map_or(0, |a| a.eval.d_sae),
-            |(sae, _)| sae.d_sae,
-        );
+        let features = open.map_or_else(|| atlas.map_or(0, |a| a.eval.d_sae), |(sae, _)| sae.d_sae);
         let mut knobs = Vec::with_capacity(edits.len());
         for edit in edits {
             if edit.feature >= features {
@@ -306,7 +303,9 @@ impl Change {
 fn prompt_ids(model: &Model, tokenizer: &Tokenizer, request: &SteerRequest) -> Result<Vec<u32>> {
     let ids = tokenizer.encode(&request.prompt)?;
     if ids.is_empty() {
-        return Err(Problem::input("the prompt is empty: write how the text begins"));
+        return Err(Problem::input(
+            "the prompt is empty: write how the text begins",
+        ));
     }
     if !(1..=MOST_TOKENS).contains(&request.tokens) {
         return Err(Problem::input(format!(
@@ -459,8 +458,7 @@ impl Writing<'_> {
             let token = upto.strip_prefix(shared.as_str()).map(str::to_owned);
             Ok(Continuation {
                 rest: all.strip_prefix(upto.as_str()).unwrap_or("").to_owned(),
-                first: first
-                    .map(|id| token.unwrap_or_else(|| self.tokenizer.token_text(*id))),
+                first: first.map(|id| token.unwrap_or_else(|| self.tokenizer.token_text(*id))),
                 shared,
             })
         };

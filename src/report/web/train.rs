@@ -37,8 +37,8 @@ pub fn view() -> Markup {
             "A sparse autoencoder learns to rebuild the model's activations from a few features at a time. "
             "It is trained here, on your GPU; what it learns can be read, steered and saved at once."
         }
-        p.unloaded { button.load type="button" { "Load the model" } " to train on its activations." }
-        form #train-form .web .loaded {
+        p.before { button.load type="button" { "Load the model" } " to train on its activations." }
+        form #train-form .web .after-load {
             label {
                 "Where in the model"
                 select name="hook" {}
@@ -65,7 +65,7 @@ pub fn view() -> Markup {
             }
             label {
                 "Steps"
-                input name="steps" type="number" min="1" max="100000" step="1" value="600" required;
+                input name="steps" type="number" min="1" max="100000" step="1" value="1500" required;
             }
             label {
                 "Tokens per step"
