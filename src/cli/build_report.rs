@@ -188,6 +188,7 @@ pub(super) async fn build(
         dictionary,
         ioi,
         commands: Vec::new(),
+        page: None,
     })
 }
 

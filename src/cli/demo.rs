@@ -177,6 +177,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     report.seconds = start.elapsed().as_secs_f64();
     let quick = if args.quick { " --quick" } else { "" };
     report.commands = vec![format!("scripts/demo{quick}")];
+    let listed = report.dictionary.as_ref();
+    report.page = listed.map(|d| super::web::link(&args.out.join(&d.sae), EMBEDDED));
     let html = args.out.join("report.html");
     write_report(&report, &html)?;
     let summary = format!("{:#}\n", summary(&report));

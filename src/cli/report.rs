@@ -44,7 +44,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
     let out = new_file(&args.out)?;
     let (folder, config) = RunFolder::open::<RunConfig>(&args.run)?;
     let gpu = open_gpu(global).await?;
-    let name = args.model.as_deref().unwrap_or(&config.model);
+    let name = args.model.clone().unwrap_or_else(|| config.model.clone());
+    let name = name.as_str();
     let model = load_model(&gpu, name)?;
     let tokenizer = load_tokenizer(name, &model)?;
     let text = TextOption {
@@ -101,6 +102,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         args.run.display(),
         args.out.display()
     )];
+    let listed = report.dictionary.as_ref();
+    report.page = listed.map(|d| super::web::link(&args.run.join(&d.sae), name));
     write_report(&report, &out)?;
     println!("report: {}", out.display());
     Ok(())

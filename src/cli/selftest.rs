@@ -18,10 +18,12 @@ pub(super) struct Args {
     /// Only kernels with this in their name
     #[arg(long, value_name = "PART")]
     kernel: Option<String>,
+    /// List the cases, run none
+    #[arg(long)]
+    list: bool,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
-    let gpu = open_gpu(global).await?;
     let mut all = cases::all();
     if let Some(part) = &args.kernel {
         all.retain(|case| case.kernel.contains(part.as_str()));
@@ -31,6 +33,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
             )));
         }
     }
+    if args.list {
+        return list(&all, args.json);
+    }
+    let gpu = open_gpu(global).await?;
     let bar = progress(global, "self-test", all.len() as u64, "cases");
     let mut outcomes = Vec::new();
     for case in all {
@@ -91,4 +97,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<()> {
         outcomes.len(),
         gpu.description().name
     );
+}
+
+fn list(all: &[cases::Case], json: bool) -> Result<()> {
+    if json {
+        let listed = |c: &cases::Case| serde_json::json!({ "kernel": c.kernel, "what": c.what });
+        return print_json(&all.iter().map(listed).collect::<Vec<_>>());
+    }
+    for case in all {
+        println!("{:<26} {}", case.kernel, case.what);
+    }
+    Ok(())
 }

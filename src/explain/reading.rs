@@ -50,6 +50,22 @@ pub async fn read(
     ids: &[u32],
     options: &ReadingOptions,
 ) -> Result<Reading> {
+    let step = model.logits_chunk_rows(gpu);
+    read_by(gpu, model, tokenizer, site, dictionary, ids, options, step).await
+}
+
+/// As [`read`], with the logits of `step` positions at a time.
+#[allow(clippy::too_many_arguments)]
+async fn read_by(
+    gpu: &Gpu,
+    model: &Model,
+    tokenizer: &Tokenizer,
+    site: Site,
+    dictionary: Option<&Sae>,
+    ids: &[u32],
+    options: &ReadingOptions,
+    step: usize,
+) -> Result<Reading> {
     if ids.is_empty() {
         return Ok(Reading::default());
     }
@@ -71,7 +87,7 @@ pub async fn read(
     let mut codes_read = Vec::new();
 
     let normed = model.final_norm(gpu, &residual)?;
-    let (step, vocab) = (model.logits_chunk_rows(gpu), model.config().vocab);
+    let vocab = model.config().vocab;
     let known = vocab.min(tokenizer.vocab_size());
     let mut out = Vec::with_capacity(ids.len());
     let mut loss_of_next = None;
@@ -294,6 +310,60 @@ fn log_sum_exp(row: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_vocabularies_are_read_in_pieces() {
+        use crate::data::embedded;
+        let gpu = pollster::block_on(Gpu::open(&Default::default())).unwrap();
+        let model = Model::embedded(&gpu).unwrap();
+        let tokenizer =
+            Tokenizer::from_bytes(embedded::MODEL_NAME, embedded::MODEL_TOKENIZER).unwrap();
+        let site = Site {
+            hook: crate::model::HookPoint::resid_post(2),
+            center: false,
+        };
+        let ids: Vec<u32> = (300..317).collect();
+        let sae = crate::sae::Sae {
+            arch: crate::sae::Arch::TopK,
+            d_in: 128,
+            d_sae: 128,
+            k: Some(4),
+            l1: None,
+            seed: 0,
+            origin: Default::default(),
+            subtract_b_dec: false,
+            w_enc: gpu
+                .upload(
+                    &(0..128 * 128)
+                        .map(|i| f32::from(u8::from(i % 129 == 0)))
+                        .collect::<Vec<f32>>(),
+                    &[128, 128],
+                )
+                .unwrap(),
+            w_dec: gpu.zeros(&[128, 128]).unwrap(),
+            b_enc: gpu.zeros(&[128]).unwrap(),
+            b_dec: gpu.zeros(&[128]).unwrap(),
+        };
+        let options = ReadingOptions::default();
+        let by = |step| {
+            let (sae, options) = (Some(&sae), &options);
+            let all = read_by(&gpu, &model, &tokenizer, site, sae, &ids, options, step);
+            pollster::block_on(all).unwrap()
+        };
+        let (whole, pieces) = (by(1000), by(5));
+        assert_eq!(whole.features, pieces.features);
+        assert!(whole.features.len() > 4 && whole.loss.is_some());
+        for (a, b) in whole.tokens.iter().zip(&pieces.tokens) {
+            assert_eq!((a.id, &a.text, &a.features), (b.id, &b.text, &b.features));
+            // Products of other sizes may round otherwise.
+            let off = a.loss.unwrap_or(0.0) - b.loss.unwrap_or(0.0);
+            assert!(off.abs() < 1e-4, "{off}");
+            let texts = |t: &ReadToken| -> Vec<String> {
+                t.predictions.iter().map(|p| p.text.clone()).collect()
+            };
+            assert_eq!(texts(a), texts(b));
+        }
+    }
 
     #[test]
     fn features_are_ordered_by_what_is_usual() {

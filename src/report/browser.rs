@@ -4,27 +4,45 @@
 use maud::{Markup, html};
 
 use super::feature::{self, Context};
-use super::results::{DictionaryReport, FeatureReport, RunReport};
+use super::results::{DictionaryReport, FeatureReport, PageLink, RunReport};
 use super::{findings, num, terms, tokens};
 
 /// The whole section; `None` when no features were listed.
 pub fn section(r: &RunReport) -> Option<Markup> {
     let d = r.dictionary.as_ref().filter(|d| !d.features.is_empty())?;
-    let context = Context {
+    let origin = origin(r, d);
+    let context = |index| Context {
         dictionary: d,
-        origin: origin(r, d),
+        origin: origin.clone(),
         score: None,
         link: feature::anchored,
-        live: Markup::default(),
+        live: try_it(r.page.as_ref(), index),
     };
     Some(html! {
         (introduction(r, d))
         (tools(d))
         (list(d))
         div.features {
-            @for f in &d.features { (feature::page(f, &context)) }
+            @for f in &d.features { (feature::page(f, &context(f.index))) }
         }
     })
+}
+
+/// Links to the views of the page in the browser where one can do what a report cannot.
+fn try_it(page: Option<&PageLink>, index: usize) -> Markup {
+    let Some(page) = page else {
+        return Markup::default();
+    };
+    let to = |place: String| format!("{}#{place}", page.address);
+    html! {
+        p.muted {
+            "While " code { (page.command) } " runs: "
+            a href=(to(format!("features?i={index}"))) { "try it on a text of your own" }
+            ", "
+            a href=(to(format!("steer?f={index}:scale:2"))) { "steer with it" }
+            "."
+        }
+    }
 }
 
 fn origin(r: &RunReport, d: &DictionaryReport) -> String {

@@ -32,6 +32,18 @@ pub struct RunReport {
     pub ioi: Option<IoiReport>,
     /// The commands that repeat this run.
     pub commands: Vec<String>,
+    /// Where the listed features can be tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageLink>,
+}
+
+/// The page in the browser with a run's dictionary in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageLink {
+    /// The command that serves it.
+    pub command: String,
+    /// Its address while that runs.
+    pub address: String,
 }
 
 /// The GPU adapter.

@@ -11,7 +11,7 @@ pub struct FeatureScore {
     pub feature: usize,
     /// What it is about, in words; empty if it was skipped before it was explained.
     pub label: String,
-    /// Who explained it: `tokens`, `trie`, `output` or `endpoint`.
+    /// Who explained it: `tokens`, `trie`, `output`, `endpoint`, or `counts` in an atlas.
     pub method: String,
     /// Who predicted activations from the label; empty if nobody did.
     pub simulator: String,

@@ -6,6 +6,7 @@ use super::error::{Result, SaeError};
 
 /// The architectures (docs/architectures.md has the formulas).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// Cunningham et al. 2023: c = ReLU(Mx + b), x^ = M^T c, rows of M of unit norm inside the graph.

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod server;
+pub mod session;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 // The page: which view is shown, what is loaded, and what went wrong.
 import { call, ask, listen, stop, Problem } from './client.js';
-import { assets, fetchAll } from './files.js';
+import { assets, bundle, fetchAll } from './files.js';
 import { go, place } from './url.js';
 import './dress.js';
 import * as start from './views/start.js';
@@ -10,6 +10,7 @@ import * as steer from './views/steer.js';
 import * as patch from './views/patch.js';
 import * as train from './views/train.js';
 import * as model from './views/model.js';
+import * as selftest from './selftest.js';
 
 /** @typedef {import('../protocol').State} State */
 /** @typedef {{ show(params: URLSearchParams): void | Promise<void>, changed?(state: State): void }} View */
@@ -28,6 +29,7 @@ export function opened(now) {
   state = now;
   byId('status').textContent = statusLine(now);
   document.documentElement.classList.toggle('loaded', now.model !== null);
+  selftest.changed(now);
   for (const view of Object.values(views)) view.changed?.(now);
 }
 
@@ -173,15 +175,20 @@ async function loadAll() {
   await pages();
   const model = assets('model/');
   const dictionary = assets('dictionary/').filter((f) => !f.path.endsWith('.gz'));
-  const files = await fetchAll([...model, ...dictionary], (done, total) => {
+  const own = assets('own/');
+  const files = await fetchAll([...model, ...dictionary, ...own], (done, total) => {
     progress(`Loading the model: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`, done / total);
   });
   progress('Opening the GPU');
   await call({ kind: 'open' });
-  await call({ kind: 'model', name: 'inkling-4l' }, { files: files.slice(0, model.length) });
+  await call({ kind: 'model', name: bundle.model }, { files: files.slice(0, model.length) });
   progress('Compiling shaders: once for each browser');
-  const name = state.dictionaries[0]?.name ?? 'dictionary';
-  opened(await ask('state', { kind: 'dictionary', name }, { files: files.slice(model.length) }));
+  opened(await ask('state', { kind: 'state' }));
+  // With another model than the page's own its dictionary was closed.
+  const name = state.dictionaries[0]?.name;
+  const end = model.length + dictionary.length;
+  if (name) opened(await ask('state', { kind: 'dictionary', name }, { files: files.slice(model.length, end) }));
+  if (bundle.own) opened(await ask('state', { kind: 'dictionary', name: bundle.own }, { files: files.slice(end) }));
   return true;
 }
 
@@ -223,7 +230,7 @@ listen((e) => {
 });
 document.addEventListener('click', (e) => {
   const target = /** @type {Element} */ (e.target);
-  if (target.closest('button.load')) load().then((ok) => ok && route());
+  if (target.closest('button.load')) load().then((ok) => { if (ok) route(); });
   const feature = target.closest('[data-feature]');
   if (feature && !target.closest('a[href], input, select')) go('features', { i: feature.getAttribute('data-feature') });
 });

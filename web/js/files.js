@@ -3,14 +3,17 @@
 /** @typedef {import('./client.js').NamedFile} NamedFile */
 /** @typedef {{ path: string, bytes: number }} Asset */
 
-/** @type {{ version: string, files: Asset[] }} */
-const list = JSON.parse(document.getElementById('files')?.textContent ?? '{"version":"","files":[]}');
+/**
+ * What the page can fetch: `report::web::page::Bundle`.
+ * @type {{ version: string, model: string, own: string | null, files: Asset[] }}
+ */
+export const bundle = JSON.parse(document.getElementById('files')?.textContent ?? '{"version":"","model":"","own":null,"files":[]}');
 const PREFIX = 'mosaec-';
-const cacheName = PREFIX + list.version;
+const cacheName = PREFIX + bundle.version;
 
 /** The files of the bundle below a folder. @param {string} prefix */
 export function assets(prefix) {
-  return list.files.filter((f) => f.path.startsWith(prefix));
+  return bundle.files.filter((f) => f.path.startsWith(prefix));
 }
 
 async function cache() {

@@ -42,14 +42,14 @@ fn respond(site: &Site, request: &Request<Body>) -> Response<Body> {
     };
     answer(
         name,
-        entry,
+        &entry,
         given(header::ACCEPT_ENCODING),
         given(header::IF_NONE_MATCH),
     )
 }
 
 /// The file, smaller if that is taken; nothing if the browser has it.
-fn answer(name: &str, entry: Entry, encodings: &str, known: &str) -> Response<Body> {
+fn answer(name: &str, entry: &Entry, encodings: &str, known: &str) -> Response<Body> {
     let response = Response::builder()
         .header(header::CONTENT_TYPE, mime(name))
         // It is asked for each time, and answered in a line if it is still the same.
@@ -62,12 +62,12 @@ fn answer(name: &str, entry: Entry, encodings: &str, known: &str) -> Response<Bo
         response
             .status(StatusCode::NOT_MODIFIED)
             .body(Body::empty())
-    } else if let (Some(gzip), true) = (entry.gzip, takes_gzip(encodings)) {
+    } else if let (Some(gzip), true) = (&entry.gzip, takes_gzip(encodings)) {
         response
             .header(header::CONTENT_ENCODING, "gzip")
-            .body(Body::from(gzip))
+            .body(Body::from(gzip.clone()))
     } else {
-        response.body(Body::from(entry.bytes.into_owned()))
+        response.body(Body::from(entry.bytes.clone().into_owned()))
     };
     built.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "a header is wrong"))
 }

@@ -1,8 +1,11 @@
 //! The files of the page: of a folder, or of this binary.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
@@ -15,12 +18,21 @@ struct Bundle;
 
 /// Where the files are.
 pub(super) enum Site {
-    /// In a folder; read anew for every request, so that a new build is seen.
-    Folder(PathBuf),
+    /// In a folder; read again when they change, so that a new build is seen.
+    Folder { root: PathBuf, kept: Kept },
     /// In this binary.
     #[cfg(feature = "bundle")]
-    Bundle(std::collections::BTreeMap<String, Entry>),
+    Bundle(BTreeMap<String, Arc<Entry>>),
+    /// Those of another site, with some put among them and some folders hidden.
+    With {
+        base: Box<Site>,
+        hidden: Vec<String>,
+        files: BTreeMap<String, Arc<Entry>>,
+    },
 }
+
+/// What was read and compressed, with the file's time and size.
+type Kept = Mutex<BTreeMap<PathBuf, (Option<SystemTime>, u64, Arc<Entry>)>>;
 
 /// A file.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,16 +74,24 @@ fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
 impl Site {
     /// The files of a folder with a page in it.
     pub(super) fn folder(folder: &Path) -> Result<Self> {
-        let root = folder
-            .canonicalize()
-            .with_context(|| folder.display().to_string())?;
-        if !root.join("index.html").is_file() {
+        if !folder.join("index.html").is_file() {
             bail!(
                 "{}: no index.html in it. Make the page with scripts/web",
                 folder.display()
             );
         }
-        Ok(Self::Folder(root))
+        Self::parts(folder)
+    }
+
+    /// The files of a folder whose page is still to be made.
+    pub(super) fn parts(folder: &Path) -> Result<Self> {
+        let root = folder
+            .canonicalize()
+            .with_context(|| folder.display().to_string())?;
+        Ok(Self::Folder {
+            root,
+            kept: Kept::default(),
+        })
     }
 
     /// The files in this binary, if it was built with them.
@@ -80,7 +100,7 @@ impl Site {
         {
             let entry = |name: Cow<'static, str>| {
                 let file = Bundle::get(&name)?;
-                Some((name.to_string(), Entry::new(&name, file.data)))
+                Some((name.to_string(), Arc::new(Entry::new(&name, file.data))))
             };
             Some(Self::Bundle(Bundle::iter().filter_map(entry).collect()))
         }
@@ -89,9 +109,9 @@ impl Site {
     }
 
     /// A file by its path from the page, `js/app.js` say.
-    pub(super) fn get(&self, name: &str) -> Option<Entry> {
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Entry>> {
         match self {
-            Self::Folder(root) => {
+            Self::Folder { root, kept } => {
                 let usual = |part: &str| {
                     !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0'])
                 };
@@ -103,22 +123,77 @@ impl Site {
                 if !path.starts_with(root) || !path.is_file() {
                     return None;
                 }
-                Some(Entry::new(name, std::fs::read(path).ok()?.into()))
+                read(kept, name, path)
             }
             #[cfg(feature = "bundle")]
             Self::Bundle(files) => files.get(name).cloned(),
+            Self::With {
+                base,
+                hidden,
+                files,
+            } => files.get(name).cloned().or_else(|| {
+                let gone = hidden.iter().any(|prefix| name.starts_with(prefix));
+                (!gone).then(|| base.get(name)).flatten()
+            }),
         }
     }
 
-    fn names(&self) -> Result<Vec<String>> {
+    /// With the files of `folder` that `wanted` takes put below `prefix` (`model/` say), in the place of all that was
+    /// there.
+    pub(super) fn with_folder(
+        self,
+        prefix: &str,
+        folder: &Path,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_file() && wanted(&name) {
+                let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+                let entry = Arc::new(Entry::new(&name, bytes.into()));
+                files.insert(format!("{prefix}{name}"), entry);
+            }
+        }
+        Ok(Self::With {
+            base: Box::new(self),
+            hidden: vec![prefix.to_owned()],
+            files,
+        })
+    }
+
+    /// With one file more, or another in its place.
+    pub(super) fn with_file(self, name: &str, bytes: Vec<u8>) -> Self {
+        Self::With {
+            base: Box::new(self),
+            hidden: Vec::new(),
+            files: BTreeMap::from([(name.to_owned(), Arc::new(Entry::new(name, bytes.into())))]),
+        }
+    }
+
+    /// The paths of all files, sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
         match self {
-            Self::Folder(root) => {
+            Self::Folder { root, .. } => {
                 let mut names = Vec::new();
                 list(root, "", &mut names)?;
                 Ok(names)
             }
             #[cfg(feature = "bundle")]
             Self::Bundle(files) => Ok(files.keys().cloned().collect()),
+            Self::With {
+                base,
+                hidden,
+                files,
+            } => {
+                let mut names = base.names()?;
+                names.retain(|n| !hidden.iter().any(|prefix| n.starts_with(prefix)));
+                names.extend(files.keys().cloned());
+                names.sort();
+                names.dedup();
+                Ok(names)
+            }
         }
     }
 
@@ -136,6 +211,21 @@ impl Site {
             std::fs::write(&to, &entry.bytes).with_context(|| to.display().to_string())?;
         }
         Ok(names.len())
+    }
+}
+
+fn read(kept: &Kept, name: &str, path: PathBuf) -> Option<Arc<Entry>> {
+    let about = path.metadata().ok()?;
+    let (time, size) = (about.modified().ok(), about.len());
+    // Nothing is left half done under the lock.
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    match kept.get(&path) {
+        Some((t, s, entry)) if (*t, *s) == (time, size) => Some(entry.clone()),
+        _ => {
+            let entry = Arc::new(Entry::new(name, std::fs::read(&path).ok()?.into()));
+            kept.insert(path, (time, size, entry.clone()));
+            Some(entry)
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
             }
         }
         div id="feature-out" { p.muted { "Choose a feature." } }
-        // Moved into the page of whatever feature is shown, so that the text stays.
+        // What the box to try a feature in shows as long as there is no model.
         template id="test-load" { p { (load_button(megabytes)) " " span.muted { "to try the feature on a text of your own" } } }
     }
 }
@@ -293,7 +293,7 @@ fn signed(v: f64) -> String {
 /// Two probabilities, one bar above the other.
 fn between(with: f64, without: f64) -> Markup {
     html! {
-        span.pair aria-hidden="true" {
+        span.two-bars aria-hidden="true" {
             (PreEscaped(format!(
                 "<s class=accent style=\"width:{:.0}%\"></s><s class=grey style=\"width:{:.0}%\"></s>",
                 100.0 * tokens::opacity(with, 1.0),

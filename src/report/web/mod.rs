@@ -2,6 +2,7 @@
 //! views, which the worker fills in. Pure, as all of [`crate::report`].
 
 pub mod features;
+pub mod footer;
 pub mod model;
 pub mod names;
 pub mod page;

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::super::atlas::Atlas;
 use super::super::{charts, page};
-use super::{features, model, patch, read, start, steer, train};
+use super::{features, footer, model, patch, read, start, steer, train};
 
 /// What the page needs beyond the report's look.
 pub const CSS: &str = include_str!("../assets/web.css");
@@ -19,6 +19,19 @@ pub struct Asset {
     pub bytes: u64,
 }
 
+/// What the page can fetch.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Bundle {
+    /// Changes whenever any of the files does.
+    pub version: String,
+    /// Name of the model in `model/`.
+    pub model: String,
+    /// Name of a dictionary in `own/` that is opened with the model, if there is one.
+    pub own: Option<String>,
+    /// The files of the model, the dictionaries and the text.
+    pub files: Vec<Asset>,
+}
+
 /// The views: anchor and name, in the order of the navigation.
 pub const VIEWS: [(&str, &str); 7] = [
     ("start", "Start"),
@@ -30,15 +43,14 @@ pub const VIEWS: [(&str, &str); 7] = [
     ("model", "Your own model"),
 ];
 
-/// The whole document. `assets` are the files of the model, the dictionary and the text; `version` changes
-/// whenever any of them does.
-pub fn document(atlas: &Atlas, assets: &[Asset], version: &str) -> String {
-    let model_bytes = |prefix: &str| -> u64 {
-        let of = assets.iter().filter(|a| a.path.starts_with(prefix));
+/// The whole document.
+pub fn document(atlas: &Atlas, bundle: &Bundle) -> String {
+    let bytes = |prefix: &str| -> u64 {
+        let of = bundle.files.iter().filter(|a| a.path.starts_with(prefix));
         of.map(|a| a.bytes).sum()
     };
-    let megabytes = (model_bytes("model/") + model_bytes("dictionary/sae")) as f64 / 1e6;
-    let list = serde_json::json!({ "version": version, "files": assets });
+    let megabytes = (bytes("model/") + bytes("dictionary/sae") + bytes("own/")) as f64 / 1e6;
+    let list = serde_json::to_string(bundle).unwrap_or_default();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -78,7 +90,8 @@ pub fn document(atlas: &Atlas, assets: &[Asset], version: &str) -> String {
                     (view("train", true, &train::view()))
                     (view("model", true, &model::view()))
                 }
-                script type="application/json" #files { (PreEscaped(list.to_string().replace('<', "\\u003c"))) }
+                (footer::footer())
+                script type="application/json" #files { (PreEscaped(list.replace('<', "\\u003c"))) }
                 script type="module" src="js/app.js" {}
             }
         }

@@ -17,10 +17,7 @@ pub fn view(megabytes: f64) -> Markup {
             "Two prompts that want different answers. Put what the model computed on one into its run on the other, "
             "one layer and one token at a time, and see where the answer changes: that is where it is carried."
         }
-        div.before {
-            (load_button(megabytes))
-            p.muted { "It runs on your GPU. Nothing leaves this page." }
-        }
+        p.unloaded { (load_button(megabytes)) " " span.muted { "It runs on your GPU. Nothing leaves this page." } }
         form.web #patch-task-form {
             p.wide {
                 b { "The indirect object. " }

@@ -208,7 +208,7 @@ fn strongest(shown: &Shown, t: &ReadToken) -> Markup {
         return html! { p.muted { "No feature fires on it." } };
     }
     html! {
-        h3 { "Its strongest features " span { "bar: share of the feature’s own maximum" } }
+        h3 { "Its strongest features " small { "bar: share of the feature’s own maximum" } }
         ul.bars.wide {
             @for (share, a) in all.iter().take(OF_TOKEN) {
                 (row(shown, a.feature, *share, a.value))
@@ -235,7 +235,7 @@ fn features(shown: &Shown) -> Markup {
             @if all.is_empty() {
                 p.muted { "None: no dictionary is in use, or none of its features fires." }
             } @else {
-                h3 { (num::int(all.len() as u64)) " of them " span { "at their strongest; choose one to shade the text by it" } }
+                h3 { (num::int(all.len() as u64)) " of them " small { "at their strongest; choose one to shade the text by it" } }
                 (list(0, OF_TEXT))
                 @if all.len() > OF_TEXT {
                     details {

@@ -20,10 +20,7 @@ pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
             "Hold a feature at a value while the model writes, beside the text that it writes without. "
             "What the feature stands for should change, and little else."
         }
-        div.before {
-            (load_button(megabytes))
-            p.muted { "It runs on your GPU. Nothing leaves this page." }
-        }
+        p.unloaded { (load_button(megabytes)) " " span.muted { "It runs on your GPU. Nothing leaves this page." } }
         form.web #steer-form {
             label.wide {
                 "Prompt"
@@ -34,7 +31,7 @@ pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
                     "Add a feature"
                     input #steer-search type="search" placeholder="a word of its label, a token, or its number" autocomplete="off" aria-controls="steer-found";
                 }
-                p.offers #steer-offers {
+                p.offers #steer-offers data-dictionary=(atlas.dictionary.sae) {
                     @for index in atlas.interesting.iter().take(OFFERED) {
                         @if let Some(label) = atlas.label(*index) {
                             button type="button" data-add=(index) {

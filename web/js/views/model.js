@@ -1,7 +1,7 @@
 // The view Your own model: files that are chosen or dropped anywhere on the page, and what is open.
 import { busy, byId, embedded, load, opened, say, state } from '../app.js';
 import { ask, call } from '../client.js';
-import { download } from '../files.js';
+import { bundle, download } from '../files.js';
 import { go } from '../url.js';
 import * as train from './train.js';
 
@@ -50,7 +50,7 @@ export function changed(now) {
     parts.push(none);
   }
   if (parts.length > 0) byId('model-open').replaceChildren(...parts);
-  byId('model-embedded').hidden = now.model?.name === 'inkling-4l';
+  byId('model-embedded').hidden = now.model?.name === bundle.model;
 }
 
 /** @param {string} href @param {string} text */

@@ -70,18 +70,25 @@ async function add(feature) {
   /** @type {HTMLElement | null} */ (byId('steer-edits').querySelector(`[data-edit="${feature}"] [name=slide]`))?.focus();
 }
 
+const query = () => /** @type {HTMLInputElement} */ (byId('steer-search')).value.trim();
+
+/** The offered features are those of the dictionary that comes with the page, for when nothing is searched. */
+function offer() {
+  const box = byId('steer-offers');
+  box.hidden = query() !== '' || (state.dictionary !== null && state.dictionary !== box.dataset.dictionary);
+}
+
 /** The features that match what is in the search box. */
 async function search() {
-  const query = /** @type {HTMLInputElement} */ (byId('steer-search')).value.trim();
   const box = byId('steer-found');
-  byId('steer-offers').hidden = query !== '';
-  if (query === '') {
+  offer();
+  if (query() === '') {
     box.replaceChildren();
     return;
   }
   try {
     if (!state.dictionaries.length) await pages();
-    const reply = await ask('list', { kind: 'list', query, sort: 'interest', reverse: false, from: 0, count: FOUND, text: '' });
+    const reply = await ask('list', { kind: 'list', query: query(), sort: 'interest', reverse: false, from: 0, count: FOUND, text: '' });
     box.innerHTML = reply.found ? `<table class="found"><tbody>${reply.html}</tbody></table>` : '<p class="muted">No feature matches.</p>';
     for (const row of box.querySelectorAll('tr[data-feature]')) {
       row.setAttribute('tabindex', '0');
@@ -118,6 +125,8 @@ async function steer(control) {
 
 function begin() {
   begun = true;
+  dictionary = state.dictionary;
+  offer();
   const found = byId('steer-found');
   const rows = byId('steer-edits');
   byId('steer-search').addEventListener('input', () => {
@@ -195,11 +204,13 @@ export async function show(params) {
   const asked = params.get('f');
   if (asked !== null && asked !== written()) {
     if (!state.dictionaries.length) await pages();
-    // A feature without a change is one that the link adds: it begins at its usual value.
-    const bare = asked.split(',').find((part) => /^\d+$/.test(part));
     edits = read(asked);
     dictionary = state.dictionary;
-    await draw(bare === undefined ? {} : { reset: Number(bare) });
+    await draw();
+    // A feature without a change is one that a link adds: it begins at its usual value.
+    for (const part of asked.split(',')) {
+      if (/^\d+$/.test(part)) await draw({ reset: Number(part) });
+    }
   } else if (place().view === 'steer') {
     remember();
   }
@@ -210,7 +221,7 @@ export function changed(now) {
   if (!begun || now.dictionary === dictionary) return;
   const before = dictionary;
   dictionary = now.dictionary;
-  byId('steer-offers').hidden = before !== null;
+  offer();
   // Features of another dictionary mean something else.
   if (before !== null && edits.length) {
     edits = [];
