@@ -17,6 +17,9 @@ const SHADES: usize = 8;
 /// A label that predicts worse than this is no help to somebody who sees his first feature.
 const TRUSTED: f64 = 0.5;
 
+/// How a label shows that a word goes on.
+const PIECE: &str = "…”";
+
 /// What can be done, by view.
 const DOINGS: [(&str, &str, &str); 6] = [
     (
@@ -140,13 +143,12 @@ fn shades(atlas: &Atlas) -> Vec<ActiveFeature> {
         let score = atlas.score(f.feature).and_then(|s| s.top_and_random);
         atlas.label(f.feature).is_some() && score.is_some_and(|s| s >= TRUSTED)
     };
+    let of_sentence = atlas.sentence.features.iter();
+    let mut good: Vec<&ActiveFeature> = of_sentence.filter(|f| whole(f) && trusted(f)).collect();
+    // Whole words before parts of words, which nobody can read at a glance. (Stable: then by strength.)
+    good.sort_by_key(|f| atlas.label(f.feature).is_some_and(|l| l.contains(PIECE)));
     let mut chosen: Vec<ActiveFeature> = Vec::new();
-    for f in atlas
-        .sentence
-        .features
-        .iter()
-        .filter(|f| whole(f) && trusted(f))
-    {
+    for f in good {
         let apart =
             |o: &ActiveFeature| o.at != f.at && atlas.label(o.feature) != atlas.label(f.feature);
         if chosen.len() < SHADES && chosen.iter().all(apart) {
