@@ -305,7 +305,7 @@ mod tests {
             software: true,
         };
         let html = progress(&s).into_string();
-        assert!(html.contains("512 of 2\u{202f}048 activations"), "{html}");
+        assert!(html.contains("512 of 2048 activations"), "{html}");
         assert!(!html.contains("<svg"));
         (s.curve, s.step, s.rate, s.left) = (&curve, 20, 6200.0, 42.0);
         let html = progress(&s).into_string();
