@@ -4,6 +4,7 @@
 use super::problem::{Problem, Result};
 use super::{Files, library};
 use crate::data::zip;
+use crate::model::ModelConfig;
 
 /// The three files of a model (or its shards) among what came.
 pub(super) fn model(files: Files) -> Result<Files> {
@@ -23,8 +24,8 @@ pub(super) fn model(files: Files) -> Result<Files> {
     if wanted.is_empty() {
         return Err(no_weights(&files));
     }
-    // In this order, so that the smallest thing that is missing is said first.
-    text(&files, "config.json")?;
+    // A family that is not supported is said before anything else: no other file would help.
+    ModelConfig::from_json(text(&files, "config.json")?)?;
     text(&files, "tokenizer.json")?;
     for name in &wanted {
         file(&files, name)?;

@@ -83,7 +83,7 @@ pub fn view() -> Markup {
                 label.own.file hidden { "or a file " input type="file" name="file" accept=".txt,.jsonl,text/plain"; }
             }
             details.wide {
-                summary { "Less important" }
+                summary { "More options" }
                 div.more {
                     label {
                         "Different tokens of the text"
@@ -147,7 +147,7 @@ pub fn progress(s: &Shown<'_>) -> Markup {
                 ""
             }
         ),
-        (false, false) if s.left > 0.0 => format!("About {} left.", num::duration(s.left)),
+        (false, false) if s.left > 0.0 => format!("About {} left.", about(s.left)),
         _ => String::new(),
     };
     html! {
@@ -167,6 +167,15 @@ pub fn progress(s: &Shown<'_>) -> Markup {
             }
             div.panels.many { (panels(s.setting, s.curve)) }
         }
+    }
+}
+
+/// A time that is not known to three digits.
+fn about(seconds: f64) -> String {
+    if seconds < 90.0 {
+        format!("{:.0} s", seconds.max(1.0))
+    } else {
+        format!("{:.0} min", seconds / 60.0)
     }
 }
 
@@ -296,7 +305,7 @@ mod tests {
             software: true,
         };
         let html = progress(&s).into_string();
-        assert!(html.contains("512 of 2\u{202f}048 activations"), "{html}");
+        assert!(html.contains("512 of 2048 activations"), "{html}");
         assert!(!html.contains("<svg"));
         (s.curve, s.step, s.rate, s.left) = (&curve, 20, 6200.0, 42.0);
         let html = progress(&s).into_string();

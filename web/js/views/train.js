@@ -107,6 +107,7 @@ export function changed(now) {
   if (key !== offered && now.model) {
     offered = key;
     offer(now.model);
+    byId('train-state').replaceChildren();
   }
   if (now.adapter?.software && !touched) {
     // What a CPU can do in about two minutes.
