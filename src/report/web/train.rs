@@ -37,8 +37,8 @@ pub fn view() -> Markup {
             "A sparse autoencoder learns to rebuild the model's activations from a few features at a time. "
             "It is trained here, on your GPU; what it learns can be read, steered and saved at once."
         }
-        p.before { button.load type="button" { "Load the model" } " to train on its activations." }
-        form #train-form .web .after-load {
+        p.needs { button.load type="button" { "Load the model" } " to train on its activations." }
+        form #train-form .web .ready {
             label {
                 "Where in the model"
                 select name="hook" {}
