@@ -673,7 +673,7 @@ fn another_model_closes_what_does_not_belong_to_it() {
     let opened = state.model.unwrap();
     assert_eq!(
         (opened.name.as_str(), opened.family.as_str()),
-        ("stories260k", "Llama")
+        ("stories260k", "llama")
     );
     assert!(state.dictionaries.is_empty() && state.dictionary.is_none());
     assert!(

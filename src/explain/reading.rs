@@ -29,7 +29,7 @@ pub struct ReadingOptions {
 impl Default for ReadingOptions {
     fn default() -> Self {
         ReadingOptions {
-            features_per_token: 8,
+            features_per_token: 16,
             predictions: 5,
             usual: Vec::new(),
         }

@@ -71,7 +71,7 @@ impl Subject {
         let width = |hook: &HookPoint| hook.width(config);
         OpenModel {
             name: self.name.clone(),
-            family: format!("{:?}", config.family),
+            family: config.family.name().to_owned(),
             parameters: self.model.n_parameters() as f64,
             layers: config.n_layers,
             d_model: config.d_model,

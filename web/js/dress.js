@@ -59,6 +59,14 @@ new MutationObserver(() => {
   waiting = true;
 }).observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ['hidden'] });
 
+/** Values of tokens far to the right open to the left. @param {Event} e */
+function flip(e) {
+  const token = /** @type {Element} */ (e.target).closest('.rd .t');
+  token?.classList.toggle('flip', token.getBoundingClientRect().left > innerWidth * 0.55);
+}
+root.addEventListener('pointerover', flip);
+root.addEventListener('focusin', flip);
+
 // A click opens the whole text of an example.
 root.addEventListener('click', (e) => {
   const row = /** @type {Element} */ (e.target).closest('.ex li');

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::super::atlas::Atlas;
 use super::super::feature::{self, Context};
-use super::super::results::FeatureReport;
+use super::super::results::{Example, FeatureReport};
 use super::super::scores::FeatureScore;
 use super::super::{num, terms, tokens};
 use super::names::{Names, address};
@@ -21,8 +21,9 @@ const ORDERS: [(&str, &str); 6] = [
     ("activation", "activation on the text in Read"),
 ];
 
-/// Tokens of an example that the test box takes over.
-const CHIP: usize = 12;
+/// Tokens of an example before its peak that the test box takes over, and from its peak on.
+const CHIP: usize = 14;
+const AFTER: usize = 4;
 
 /// The view before anything is loaded.
 pub fn view(atlas: &Atlas, megabytes: f64) -> Markup {
@@ -167,9 +168,7 @@ fn live(f: &FeatureReport) -> Markup {
                 p.chips {
                     "Take an example: "
                     @for example in chips.iter().take(3) {
-                        @let from = example.peak.saturating_sub(CHIP);
-                        @let to = (example.peak + 4).min(example.tokens.len());
-                        @let text = example.tokens.get(from..to).unwrap_or(&[]).concat();
+                        @let text = words(example);
                         button.link type="button" data-text=(text.trim()) { (ending(text.trim())) }
                         " "
                     }
@@ -178,6 +177,19 @@ fn live(f: &FeatureReport) -> Markup {
             div id="test-out" {}
         }
     }
+}
+
+/// The text of an example up to and a little after its peak, in whole words where it can be.
+fn words(example: &Example) -> String {
+    let starts = |t: &String| t.starts_with([' ', '\n']);
+    let (tokens, peak) = (&example.tokens, example.peak);
+    let from = peak.saturating_sub(CHIP);
+    let before = tokens.get(from..peak).unwrap_or(&[]);
+    let from = from + before.iter().position(starts).unwrap_or(0);
+    let last = tokens.len().min(peak + AFTER);
+    let after = tokens.get(last..).unwrap_or(&[]);
+    let to = last + after.iter().position(starts).unwrap_or(after.len());
+    tokens.get(from..to).unwrap_or(&[]).concat()
 }
 
 /// The last words of a text, which are where the feature fires.
@@ -237,7 +249,7 @@ pub fn tested(t: &Tested) -> Markup {
                 "It does not fire on this text."
             } @else {
                 "max " b { (num::sig(here)) }
-                @if t.max > 0.0 { " (" (num::percent(here / t.max)) " of the largest seen)" }
+                @if t.max > 0.0 { " (" (num::percent(here / t.max)) " of the largest seen before)" }
                 " · fires on " b { (fires) } " of " (t.tokens.len()) " tokens"
             }
             @if t.cut > 0 { " · the last " (num::int(t.cut as u64)) " tokens are left out: the model takes no more" }

@@ -264,5 +264,5 @@ fn row(shown: &Shown, feature: usize, share: f64, value: f64) -> Markup {
 /// A horizontal bar; its number stands beside it.
 pub(super) fn bar(share: f64, ink: &str) -> Markup {
     let width = (tokens::opacity(share, 1.0) * 100.0).round();
-    html! { span.bar aria-hidden="true" { (PreEscaped(format!("<s class=\"{ink}\" style=\"width:{width}%\"></s>"))) } }
+    html! { span.meter aria-hidden="true" { (PreEscaped(format!("<s class=\"{ink}\" style=\"width:{width}%\"></s>"))) } }
 }

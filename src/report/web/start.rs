@@ -11,8 +11,9 @@ use super::names::{Names, address};
 use super::page::load_button;
 use super::read::bar;
 
-/// Features that the sentence can be shaded by.
+/// Features that the sentence can be shaded by; those about parts of words only where there would be too few.
 const SHADES: usize = 8;
+const FEW: usize = 5;
 
 /// A label that predicts worse than this is no help to somebody who sees his first feature.
 const TRUSTED: f64 = 0.5;
@@ -151,7 +152,9 @@ fn shades(atlas: &Atlas) -> Vec<ActiveFeature> {
     for f in good {
         let apart =
             |o: &ActiveFeature| o.at != f.at && atlas.label(o.feature) != atlas.label(f.feature);
-        if chosen.len() < SHADES && chosen.iter().all(apart) {
+        let piece = atlas.label(f.feature).is_some_and(|l| l.contains(PIECE));
+        let most = if piece { FEW } else { SHADES };
+        if chosen.len() < most && chosen.iter().all(apart) {
             chosen.push(*f);
         }
     }
@@ -182,10 +185,6 @@ fn card(atlas: &Atlas, f: &FeatureReport) -> Markup {
             p.health {
                 (names.name(f.index))
                 @if !often.is_empty() { " · " (often) " tokens" }
-                @if !f.promoted.is_empty() {
-                    " · then likelier: "
-                    @for t in f.promoted.iter().take(3) { (tokens::token(&t.token)) " " }
-                }
             }
             @if let Some(example) = example { ol.ex { (tokens::example_row(example, f.max)) } }
         }

@@ -37,8 +37,8 @@ pub fn view() -> Markup {
             "A sparse autoencoder learns to rebuild the model's activations from a few features at a time. "
             "It is trained here, on your GPU; what it learns can be read, steered and saved at once."
         }
-        p.before { button.load type="button" { "Load the model" } " to train on its activations." }
-        form #train-form .web .after-load {
+        p.needs { button.load type="button" { "Load the model" } " to train on its activations." }
+        form #train-form .web .ready {
             label {
                 "Where in the model"
                 select name="hook" {}
@@ -305,7 +305,7 @@ mod tests {
             software: true,
         };
         let html = progress(&s).into_string();
-        assert!(html.contains("512 of 2\u{202f}048 activations"), "{html}");
+        assert!(html.contains("512 of 2048 activations"), "{html}");
         assert!(!html.contains("<svg"));
         (s.curve, s.step, s.rate, s.left) = (&curve, 20, 6200.0, 42.0);
         let html = progress(&s).into_string();

@@ -1,5 +1,5 @@
 // The view Read: a text, read while it is typed.
-import { byId, pages, say, state } from '../app.js';
+import { busy, byId, pages, say, state } from '../app.js';
 import { ask } from '../client.js';
 import { note, number, place } from '../url.js';
 
@@ -13,6 +13,8 @@ let spent = 100;
 let last = 0;
 let timer = 0;
 let begun = false;
+/** The model that has read something. */
+let warm = '';
 /** @type {string | null} */
 let dictionary = null;
 
@@ -103,8 +105,13 @@ async function read() {
   const began = performance.now();
   const slow = setTimeout(() => out.setAttribute('aria-busy', 'true'), 300);
   try {
-    const reply = await ask('read', { kind: 'read', text, feature, token });
-    spent = performance.now() - began;
+    const request = /** @type {const} */ ({ kind: 'read', text, feature, token });
+    // The first one in a browser compiles shaders.
+    const first = state.model !== null && warm !== state.model.name;
+    const reply = first ? await busy('Reading; the first time takes some seconds', () => ask('read', request)) : await ask('read', request);
+    if (!reply) return;
+    if (state.model) warm = state.model.name;
+    if (!first) spent = performance.now() - began;
     if (mine === last) fill(out, reply.html);
   } catch (e) {
     say(e);
