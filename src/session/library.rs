@@ -186,15 +186,14 @@ impl Library {
     pub(super) fn follow(&mut self, gpu: &Gpu, subject: &Subject) {
         let name = self.chosen_name().map(str::to_owned);
         self.all.retain_mut(|d| {
-            let fits = d.open.as_ref().map_or(
+            d.open.as_ref().map_or(
                 d.atlas
                     .as_ref()
                     .is_some_and(|a| a.model.name == subject.model.name()),
                 |(sae, _)| {
                     sae.origin.model == subject.model.name() && site(sae, &d.name, subject).is_ok()
                 },
-            );
-            fits
+            )
         });
         self.chosen = name
             .and_then(|name| self.position(&name))

@@ -219,10 +219,7 @@ impl Session {
         let width = site.width(model)?;
         let rows = FITTED.max(2 * width);
         if let Some((_, text)) = &self.text {
-            let end = text.floor_char_boundary(8 * rows);
-            let mut ids = self.subject()?.tokenizer.encode(&text[..end])?;
-            let seq = model.config().max_positions.min(128);
-            ids.truncate(rows.min(ids.len()) / seq * seq);
+            let (ids, seq) = self.subject()?.beginning(text, rows)?;
             let mut activations = Vec::new();
             for (i, some) in ids.chunks(8 * seq).enumerate() {
                 self.stop.check()?;

@@ -100,6 +100,8 @@ impl Request {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "snake_case")]
+// One at a time, and turned into text at once.
+#[allow(clippy::large_enum_variant)]
 pub enum Reply {
     /// What is open.
     State(State),

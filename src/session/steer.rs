@@ -253,11 +253,7 @@ impl Session {
     ) -> Result<Vec<f64>> {
         let gpu = self.gpu()?;
         let subject = self.subject()?;
-        // Enough characters for that many tokens of any tokenizer that compresses at all.
-        let end = text.floor_char_boundary(8 * LOOKED_AT);
-        let mut ids = subject.tokenizer.encode(&text[..end])?;
-        let seq = subject.model.config().max_positions.min(128);
-        ids.truncate(LOOKED_AT.min(ids.len()) / seq * seq);
+        let (ids, seq) = subject.beginning(text, LOOKED_AT)?;
         if ids.is_empty() {
             return Ok(vec![0.0; features.len()]);
         }

@@ -10,6 +10,9 @@ use crate::data::{IoiSet, Tokenizer};
 use crate::gpu::Gpu;
 use crate::model::{HookPoint, Model};
 
+/// Tokens of a context, where the model can read that many, in which a text is looked through.
+const CONTEXT: usize = 128;
+
 /// A model and its tokenizer.
 pub struct Subject {
     name: String,
@@ -49,6 +52,17 @@ impl Subject {
     pub(super) fn reopen(&mut self, gpu: &Gpu) -> Result<()> {
         self.model = Rc::new(build(gpu, &self.name, &self.files)?);
         Ok(())
+    }
+
+    /// The beginning of a text, about `tokens` tokens: ids of whole contexts, and the tokens of one. Empty where the
+    /// text is shorter than that.
+    pub(super) fn beginning(&self, text: &str, tokens: usize) -> Result<(Vec<u32>, usize)> {
+        // Enough characters for that many tokens of any tokenizer that compresses at all.
+        let some: String = text.chars().take(8 * tokens).collect();
+        let mut ids = self.tokenizer.encode(&some)?;
+        let seq = self.model.config().max_positions.min(CONTEXT);
+        ids.truncate(tokens.min(ids.len()) / seq * seq);
+        Ok((ids, seq))
     }
 
     /// For the page.

@@ -23,7 +23,7 @@ async function run() {
   byId('selftest-result').textContent = result.failed.length
     ? `${result.failed.length} of ${of} failed: do not trust numbers from this browser, and please report it.`
     : `${of} agree with their references.`;
-  failed.replaceChildren(...result.failed.map((line) => {
+  failed.replaceChildren(...result.failed.map((/** @type {string} */ line) => {
     const item = document.createElement('li');
     item.textContent = line;
     return item;

@@ -59,7 +59,7 @@ export async function show(asked) {
 export function changed(now) {
   const name = JSON.stringify([now.dictionary, now.model?.name]);
   if (listed && !listed.startsWith(name)) {
-    if (JSON.parse(listed)[0] !== now.dictionary) shown = null;
+    if (!listed.startsWith(`[${JSON.stringify(now.dictionary)},`)) shown = null;
     listed = '';
     paged = '';
   }
