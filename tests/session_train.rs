@@ -106,7 +106,7 @@ impl Visit {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn finish_steps(&mut self) {
         while self.work().unwrap() {}
     }
 
@@ -143,7 +143,7 @@ fn the_loss_falls_and_the_dictionary_is_used() {
     assert_eq!((begun.step, begun.steps, begun.finished), (0, 30, false));
     let html = begun.html.unwrap();
     assert!(html.contains("activations are there"), "{html}");
-    visit.to_the_end();
+    visit.finish_steps();
     let last = visit.events.iter().rev().find_map(|e| match e {
         Event::Training(state) => Some(state.clone()),
         _ => None,
@@ -167,7 +167,7 @@ fn the_loss_falls_and_the_dictionary_is_used() {
 
     // A second one of that name does not take its place.
     visit.training(Request::Train(request(3)));
-    visit.to_the_end();
+    visit.finish_steps();
     let state = visit.state(Request::State, vec![]);
     assert_eq!(state.dictionary.as_deref(), Some("mine 2"));
 }
@@ -261,7 +261,7 @@ fn saved_and_loaded_again() {
         let mut r = request(4);
         (r.arch, r.name) = (arch, name.to_owned());
         visit.training(Request::Train(r));
-        visit.to_the_end();
+        visit.finish_steps();
         let (_, files) = visit.ask(Request::Save, vec![]).unwrap();
         assert_eq!(files.len(), 1);
         let (zip_name, packed) = files[0].clone();
@@ -314,7 +314,7 @@ fn trained(arch: Arch, disturb: &mut dyn FnMut(&mut Visit)) -> Vec<u8> {
     r.arch = arch;
     visit.training(Request::Train(r));
     disturb(&mut visit);
-    visit.to_the_end();
+    visit.finish_steps();
     visit.weights()
 }
 
@@ -359,7 +359,7 @@ fn a_lost_device_in_every_state() {
     // With a model and a dictionary, idle: noticed at the next request.
     let mut visit = Visit::new();
     visit.training(Request::Train(request(3)));
-    visit.to_the_end();
+    visit.finish_steps();
     let weights = visit.weights();
     visit.state(Request::Lose, vec![]);
     let again = request(30);
@@ -443,7 +443,7 @@ fn what_cannot_be_trained_is_refused() {
     // All this has changed nothing.
     visit.state(Request::Text, vec![("austen.txt".to_owned(), text())]);
     visit.training(Request::Train(request(3)));
-    visit.to_the_end();
+    visit.finish_steps();
     let mut visit = Visit::empty();
     assert!(
         visit
@@ -573,7 +573,7 @@ fn broken_models_are_refused_in_words() {
     let state = visit.state(Request::State, vec![]);
     assert_eq!(state.model.unwrap().name, "inkling-4l");
     visit.training(Request::Train(request(2)));
-    visit.to_the_end();
+    visit.finish_steps();
 
     // Dictionaries.
     let (_, saved) = visit.ask(Request::Save, vec![]).unwrap();
@@ -661,7 +661,7 @@ fn another_model_closes_what_does_not_belong_to_it() {
     };
     let mut visit = Visit::new();
     visit.training(Request::Train(request(2)));
-    visit.to_the_end();
+    visit.finish_steps();
     let mut files = Files::new();
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -685,7 +685,7 @@ fn another_model_closes_what_does_not_belong_to_it() {
     let mut r = request(5);
     r.hook = "blocks.2.hook_resid_post".to_owned();
     visit.training(Request::Train(r));
-    visit.to_the_end();
+    visit.finish_steps();
     let state = visit.state(Request::State, vec![]);
     assert_eq!(state.dictionary.as_deref(), Some("mine"));
     // And back: another model closes it in turn.

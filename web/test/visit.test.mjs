@@ -45,13 +45,13 @@ const state = () => ask(page, { kind: 'state' });
 const problem = () => page.textContent('#problem');
 const idle = () => page.waitForFunction(() => /** @type {HTMLElement} */ (document.getElementById('progress')).hidden, null, { timeout: SOON });
 
-/** Milliseconds of the quickest of several readings. */
-async function quickest(text) {
+/** Milliseconds of the middle one of several readings; each of another text, since the last one is kept. */
+async function usual(text) {
   const times = [];
-  for (let i = 0; i < 4; i++) {
-    times.push((await ask(page, { kind: 'read', text: `${text}${' '.repeat(i)}`, feature: null, token: null })).ms);
+  for (const start of ['Oh! ', 'No. ', 'But ', 'And ', 'Yet ']) {
+    times.push((await ask(page, { kind: 'read', text: start + text, feature: null, token: null })).ms);
   }
-  return Math.min(...times);
+  return times.sort((a, b) => a - b)[2];
 }
 
 test('the first paint comes at once, and shows a sentence, features and what can be done', { timeout: SOON }, async () => {
@@ -116,7 +116,7 @@ test('a text is read while it is typed', { timeout: 3 * SOON }, async () => {
   await page.waitForFunction(() => /token=6/.test(location.hash));
 
   const { tokens } = await page.evaluate(() => ({ tokens: document.querySelectorAll('#read-out [data-token]').length }));
-  const ms = await quickest(TEXT);
+  const ms = await usual(TEXT);
   note('read', { tokens, ms });
   assert.ok(tokens >= 32, `${tokens} tokens`);
   assert.ok(ms < 3000, `${ms} ms`);
@@ -228,7 +228,7 @@ test('broken files are refused in words, and nothing is lost by them', { timeout
   writeFileSync(join(folder, 'tokenizer.json'), '{}');
   await page.setInputFiles('#model-files', ['config.json', 'model.safetensors', 'tokenizer.json'].map((f) => join(folder, f)));
   await page.waitForSelector('#problem:not([hidden])', { timeout: SOON });
-  assert.match((await problem()) ?? '', /model\.safetensors is a web page/);
+  assert.match((await problem()) ?? '', /mamba.*is not supported/);
   await page.click('#problem button');
   const now = await state();
   assert.deepEqual([now.dictionary, now.model?.name], [dictionary, 'inkling-4l']);
@@ -248,7 +248,7 @@ test('a lost GPU comes back with everything, and training goes on', { timeout: 4
 
   await view('train');
   await page.fill('#train-form [name=features]', '256');
-  await page.fill('#train-form [name=steps]', '400');
+  await page.fill('#train-form [name=steps]', '20000');
   await page.fill('#train-form [name=batch]', '128');
   await page.evaluate(() => { /** @type {HTMLDetailsElement} */ (document.querySelector('#train-form details')).open = true; });
   await page.fill('#train-form [name=tokens]', '8192');
@@ -265,7 +265,8 @@ test('a lost GPU comes back with everything, and training goes on', { timeout: 4
     const { adapter, training } = await ask('state', { kind: 'state' });
     return adapter && training && training.step > step;
   }, step, { timeout: 2 * SOON, polling: 500 });
-  await ask(page, { kind: 'discard' });
+  await page.click('#train-discard');
+  await page.waitForSelector('#train-form:not([hidden]) button[type=submit]', { timeout: SOON });
   assert.equal((await state()).training, null);
   // The page says that the GPU is gone; it is no error of the page's.
   assert.deepEqual(errors, []);

@@ -69,8 +69,10 @@ function begin() {
   byId('train-resume').onclick = () => busy('Going on', async () => update(await ask('training', { kind: 'resume' })));
   byId('train-finish').onclick = () => busy('Measuring the dictionary', async (onEvent) => opened(await ask('state', { kind: 'finish' }, { onEvent })));
   byId('train-discard').onclick = () => busy('Ending', async () => {
+    const now = await ask('state', { kind: 'discard' });
+    // Only now: charts of steps that ended meanwhile have come before the answer.
     byId('train-state').replaceChildren();
-    opened(await ask('state', { kind: 'discard' }));
+    opened(now);
   });
   byId('train-again').onclick = () => {
     byId('train-state').replaceChildren();
