@@ -416,9 +416,11 @@ mod tests {
             ("a full stop, “Longbourn”, “reg…”".to_owned(), Kind::Words),
             "parts of words with what is known of the word"
         );
-        let adverbs = (6..11).cycle().take(40).map(|t| (Some(t - 5), t));
+        // What stands before them has nothing in common.
+        let adverbs = (0..40).map(|i| (Some(i % 13), 6 + i % 5));
         let mut spread: Vec<_> = adverbs.collect();
-        spread.extend([(Some(0), 0), (Some(3), 4), (Some(5), 11), (Some(6), 2)].repeat(4));
+        let others = [0, 4, 11, 2].into_iter().cycle().take(16);
+        spread.extend((0..13).cycle().map(Some).zip(others));
         assert_eq!(
             label(&spread, 100),
             (

@@ -78,7 +78,7 @@ impl AdapterDescription {
         Self {
             // A browser gives no name (wgpu #8819).
             name: if info.name.is_empty() {
-                "unnamed adapter".to_owned()
+                "the browser's GPU".to_owned()
             } else {
                 info.name.clone()
             },

@@ -17,9 +17,11 @@ mod protocol_types;
 pub mod read;
 pub mod state;
 pub mod steer;
+mod steer_effect;
 mod subject;
 mod survey;
 pub mod train;
+mod training;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use library::Library;
 use protocol::{Event, Reply, Request};
 use read::Read;
 use state::{Adapter, State};
-use train::Training;
+use training::Training;
 
 /// Named bytes.
 pub type Files = Vec<(String, Vec<u8>)>;

@@ -23,7 +23,9 @@ const { page, errors } = await visit(browser, server.address, { deviceScaleFacto
 const used = {
   read: async () => {
     await page.fill('#read-form textarea', 'Elizabeth was surprised to find that Mr. Darcy had been so kind to her sister, and told her mother of it.');
-    await page.waitForFunction(() => document.querySelectorAll('#read-out [data-token]').length > 20, null, { timeout: SOON });
+    // The sentence that came with the page is shown until this one is read.
+    await page.waitForFunction(() => /Darcy/.test(document.querySelector('#read-out .rd')?.textContent?.replace(/[^A-Za-z]/g, '') ?? ''), null, { timeout: SOON });
+    await page.waitForFunction(() => document.getElementById('progress')?.hidden, null, { timeout: SOON });
   },
   features: () => page.waitForSelector('#feature-out h3', { timeout: SOON }),
   steer: async () => {
@@ -36,6 +38,7 @@ const used = {
   patch: async () => {
     await page.fill('#patch-task-form [name=prompts]', '2');
     await page.click('#patch-task-form button[type=submit]');
+    await page.waitForSelector('#patch-result[aria-busy=true]', { timeout: SOON });
     await page.waitForSelector('#patch-result[aria-busy=false]', { timeout: SOON });
   },
   train: async () => {
