@@ -45,6 +45,16 @@ const state = () => ask(page, { kind: 'state' });
 const problem = () => page.textContent('#problem');
 const idle = () => page.waitForFunction(() => /** @type {HTMLElement} */ (document.getElementById('progress')).hidden, null, { timeout: SOON });
 
+/** The step of the training that goes on, once `enough` says so. A lost device is no answer. */
+async function training(/** @type {(t: any) => boolean} */ enough) {
+  for (const end = Date.now() + 2 * SOON; Date.now() < end;) {
+    const now = await state().catch(() => null);
+    if (now?.training && enough(now.training)) return now.training.step;
+    await page.waitForTimeout(200);
+  }
+  return assert.fail('training did not go on');
+}
+
 /** Milliseconds of the middle one of several readings; each of another text, since the last one is kept. */
 async function usual(text) {
   const times = [];
@@ -254,17 +264,9 @@ test('a lost GPU comes back with everything, and training goes on', { timeout: 4
   await page.fill('#train-form [name=tokens]', '8192');
   await page.fill('#train-form [name=name]', 'lost and found');
   await page.click('#train-form button[type=submit]');
-  await page.waitForFunction(async () => {
-    const { ask } = await import(new URL('js/client.js', document.baseURI).href);
-    return ((await ask('state', { kind: 'state' })).training?.step ?? 0) > 5;
-  }, null, { timeout: 2 * SOON, polling: 500 });
-  const step = (await state()).training.step;
+  const step = await training((t) => t.step > 5);
   await ask(page, { kind: 'lose' }).catch(() => {});
-  await page.waitForFunction(async (step) => {
-    const { ask } = await import(new URL('js/client.js', document.baseURI).href);
-    const { adapter, training } = await ask('state', { kind: 'state' });
-    return adapter && training && training.step > step;
-  }, step, { timeout: 2 * SOON, polling: 500 });
+  await training((t) => t.step > step + 5);
   await page.click('#train-discard');
   await page.waitForSelector('#train-form:not([hidden]) button[type=submit]', { timeout: SOON });
   assert.equal((await state()).training, null);
