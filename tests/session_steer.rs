@@ -100,7 +100,7 @@ fn what_changes_nothing_changes_nothing() {
     let plain = b.logits(&b.ids, &mut Hooks::new());
     for change in [Change::Ablate, Change::Scale(7.0), Change::Clamp(0.0)] {
         let steering = b.steering(&[edit(silent, change)]);
-        let steered = b.logits(&b.ids, &mut steering.hooks(b.site.hook));
+        let steered = b.logits(&b.ids, &mut steering.hooks(b.site));
         assert!(
             plain
                 .iter()
@@ -115,13 +115,45 @@ fn what_changes_nothing_changes_nothing() {
     assert!(code > 0.0);
     let plain = b.logits(one, &mut Hooks::new());
     let own = b.steering(&[edit(feature, Change::Clamp(code))]);
-    let held = b.logits(one, &mut own.hooks(b.site.hook));
+    let held = b.logits(one, &mut own.hooks(b.site));
     assert!(largest_difference(&plain, &held) < 1e-5);
     let other = b.steering(&[edit(feature, Change::Ablate)]);
-    let ablated = b.logits(one, &mut other.hooks(b.site.hook));
+    let ablated = b.logits(one, &mut other.hooks(b.site));
     assert!(
         largest_difference(&plain, &ablated) > 1e-2,
         "ablating one that fires does something"
+    );
+}
+
+#[test]
+fn a_dictionary_of_centred_activations_reads_them_centred() {
+    let b = bench();
+    let centred = Site {
+        center: true,
+        ..b.site
+    };
+    let tokens = Tokens::new(&b.ids, b.ids.len()).unwrap();
+    let at = |site| {
+        capture(&b.gpu, &b.model, &tokens, &[site])
+            .unwrap()
+            .remove(0)
+    };
+    let (raw, seen) = (at(b.site), at(centred));
+    let (feature, _) = b.strongest(&b.ids);
+    let steering = b.steering(&[edit(feature, Change::Scale(3.0))]);
+    let mut hooks = steering.hooks(centred).capture(&[b.site.hook]);
+    b.model
+        .run(&b.gpu, &tokens, &mut hooks, Want::Nothing)
+        .unwrap();
+    let read = |t: &Tensor| block_on(b.gpu.read(t)).unwrap();
+    let got = read(hooks.captured(b.site.hook).unwrap());
+    let edit = read(&steering.edit(&b.gpu, &seen).unwrap());
+    let want: Vec<f32> = read(&raw).iter().zip(&edit).map(|(x, e)| x + e).collect();
+    assert!(largest_difference(&got, &want) < 1e-5);
+    let other = read(&steering.edit(&b.gpu, &raw).unwrap());
+    assert!(
+        largest_difference(&edit, &other) > 1e-3,
+        "centring matters here"
     );
 }
 
@@ -152,7 +184,7 @@ fn edits_are_what_a_direct_computation_says() {
     }
     let value = b.gpu.upload(&want, &[1, n, d]).unwrap();
     let direct = b.logits(&b.ids, &mut Hooks::new().replace(b.site.hook, value));
-    let steered = b.logits(&b.ids, &mut steering.hooks(b.site.hook));
+    let steered = b.logits(&b.ids, &mut steering.hooks(b.site));
     let plain = b.logits(&b.ids, &mut Hooks::new());
     assert!(largest_difference(&direct, &steered) < 1e-3);
     assert!(largest_difference(&plain, &steered) > 0.1);
@@ -188,13 +220,13 @@ fn the_cache_steers_as_a_whole_run_does() {
         max_new: 6,
         ..Sampling::default()
     };
-    let mut hooks = steering.hooks(b.site.hook);
+    let mut hooks = steering.hooks(b.site);
     let mut text = b.model.generation(&b.gpu, &b.ids, &greedy).unwrap();
     while block_on(text.next(&b.gpu, &mut hooks)).unwrap().is_some() {}
     let vocab = b.model.config().vocab;
     let mut ids = b.ids.clone();
     for next in text.tokens() {
-        let logits = b.logits(&ids, &mut steering.hooks(b.site.hook));
+        let logits = b.logits(&ids, &mut steering.hooks(b.site));
         let last = &logits[logits.len() - vocab..];
         let best = last.iter().copied().fold(f32::MIN, f32::max);
         assert!(best - last[*next as usize] < 1e-3);

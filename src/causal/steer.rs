@@ -18,7 +18,7 @@ use crate::data::CounterRng;
 use crate::eval::Dictionary;
 use crate::gpu::{Gpu, Tensor};
 use crate::harvest::Site;
-use crate::model::{HookPoint, Hooks, ModelError};
+use crate::model::{Hooks, ModelError};
 use crate::ops::combine::{add, combine};
 use crate::ops::matmul::{Product, matmul};
 use crate::ops::scale_columns::scale_columns;
@@ -119,7 +119,7 @@ impl<'a> Steering<'a> {
         })
     }
 
-    /// What is added to activations `x` (`[rows, width]`, as they are at the hook), a tensor of that shape.
+    /// What is added to activations `x` (`[rows, width]`, as the dictionary reads them), a tensor of that shape.
     ///
     /// # Errors
     /// Activations of another width, or out of memory.
@@ -151,9 +151,11 @@ impl<'a> Steering<'a> {
         Ok(edit)
     }
 
-    /// Hooks that steer every run they are used in, at `hook`.
-    pub fn hooks<'s>(&'s self, hook: HookPoint) -> Hooks<'s> {
-        let site = Site {
+    /// Hooks that steer every run they are used in, at `site`: where the dictionary was trained, so that it reads
+    /// centred activations where it was trained on those. The edit is added to the activations as they are.
+    pub fn hooks<'s>(&'s self, site: Site) -> Hooks<'s> {
+        let hook = site.hook;
+        let as_it_is = Site {
             hook,
             center: false,
         };
@@ -162,8 +164,9 @@ impl<'a> Steering<'a> {
                 point: hook,
                 source: Box::new(source),
             };
-            let x = site.rows(gpu, value).map_err(|e| failed(e.into()))?;
-            let edit = self.edit(gpu, &x).map_err(failed)?;
+            let seen = site.rows(gpu, value).map_err(|e| failed(e.into()))?;
+            let edit = self.edit(gpu, &seen).map_err(failed)?;
+            let x = as_it_is.rows(gpu, value).map_err(|e| failed(e.into()))?;
             Ok(Some(add(gpu, &x, &edit)?.reshape(value.shape())?))
         })
     }

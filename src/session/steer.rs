@@ -343,7 +343,7 @@ impl Writing<'_> {
         let (gpu, slot) = (self.gpu, page::slot(request.control));
         let mut plain = self.model.generation(gpu, self.ids, &sampling)?;
         let mut steered = self.model.generation(gpu, self.ids, &sampling)?;
-        let (mut nothing, mut steer) = (Hooks::new(), steering.hooks(site.hook));
+        let (mut nothing, mut steer) = (Hooks::new(), steering.hooks(site));
         for done in 0..request.tokens {
             let one = plain.next(gpu, &mut nothing).await?;
             self.stop.check()?;

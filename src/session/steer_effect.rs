@@ -31,14 +31,14 @@ pub(super) async fn effect(
     let mut capture = Hooks::new().capture(&[site.hook]);
     let plain = model.run(gpu, &tokens, &mut capture, Want::Residual)?;
     let plain = plain.ok_or_else(missing)?;
-    let x = capture.captured(site.hook).ok_or_else(missing)?;
-    let x = x.reshape(&[seq, x.len() / seq])?;
-    let steered = model.run(gpu, &tokens, &mut steering.hooks(site.hook), Want::Residual)?;
+    let at_hook = capture.captured(site.hook).ok_or_else(missing)?;
+    let x = at_hook.reshape(&[seq, at_hook.len() / seq])?;
+    let steered = model.run(gpu, &tokens, &mut steering.hooks(site), Want::Residual)?;
     let steered = steered.ok_or_else(missing)?;
     // KL, |edit|^2 and |x|^2 of every position.
     let rows = gpu.f32(&[3 * seq])?;
     gpu.copy(&model.kl(gpu, &plain, &steered)?, 0, &rows, 0, seq)?;
-    let edit = steering.edit(gpu, &x)?;
+    let edit = steering.edit(gpu, &site.rows(gpu, at_hook)?)?;
     for (i, x) in [&edit, &x].into_iter().enumerate() {
         let squares = row_sum(gpu, x, seq, RowSum::Squares)?;
         gpu.copy(&squares, 0, &rows, (i + 1) * seq, seq)?;
